@@ -1,0 +1,45 @@
+# decklog: the commands of the README, CONTRIBUTING and CI. `make help` lists them.
+# Needs python3 (3.11 or newer) with venv, and make. Everything else is made in .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+CASES  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help test check fix torture lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "decklog needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "cannot make $(VENV): on Debian and Ubuntu install python3-venv" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## formatting, lint, types, import contracts, docs in sync
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(STAMP)  ## format, mend what lint can mend, regenerate the reference pages
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+torture: $(STAMP)  ## the long fault tests (minutes); make test runs their short form
+	$(BIN)/python -m pytest -m torture -o addopts= --strict-markers --import-mode=importlib -ra $(ARGS)
+
+lock: $(STAMP)  ## rewrite requirements/dev.txt: hashes, no index hosts (needs uv on PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements/dev.txt
+
+clean:  ## remove what make has made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build benchmarks/results
