@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from decklog.recorder.answers import Answer, hijacked, may_be_status, render
+from decklog.testing import attributes
+
+STATUS = (
+    b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no","reason":"Because","code":400}'
+)
+POD = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"}}'
+JSON = "application/json"
+
+# told: method, target, answer → is there an object, the message of the status
+ANSWERS = {
+    "an object": ("GET", "/api/v1/pods", Answer(200, JSON, POD), True, ""),
+    "an error": ("GET", "/api/v1/pods", Answer(400, JSON, STATUS), True, "no"),
+    "a pretty object": ("GET", "/api/v1/pods", Answer(200, JSON, POD.replace(b",", b",\n  ")), True, ""),
+    "a YAML object": ("GET", "/api/v1/pods", Answer(200, "application/yaml", b"kind: Pod\napiVersion: v1\n"), True, ""),
+    "a gzipped object": ("GET", "/api/v1/pods", Answer(200, JSON, gzip.compress(POD), "gzip"), True, ""),
+    "discovery without an apiVersion": ("GET", "/api", Answer(200, JSON, b'{"kind":"APIVersions"}'), True, ""),
+    "a 406 is written raw": ("GET", "/api/v1/pods", Answer(406, JSON, STATUS), False, ""),
+    "plain text": ("GET", "/healthz", Answer(200, "text/plain", b"ok"), False, ""),
+    "JSON that is no object of the API": ("GET", "/version", Answer(200, JSON, b'{"major":"1"}'), False, ""),
+    "a watch": ("GET", "/api/v1/pods?watch=1", Answer(200, JSON, POD), False, ""),
+    "a watch's error": ("GET", "/api/v1/pods?watch=1", Answer(400, JSON, STATUS), True, "no"),
+    "logs that look like an object": ("GET", "/api/v1/namespaces/a/pods/b/log", Answer(200, JSON, POD), False, ""),
+    "a proxied answer": ("GET", "/api/v1/namespaces/a/services/b/proxy/x", Answer(200, JSON, POD), False, ""),
+    "a proxy's error": ("GET", "/api/v1/namespaces/a/services/b/proxy/x", Answer(404, JSON, STATUS), True, "no"),
+    "an exec that is refused": ("POST", "/api/v1/namespaces/a/pods/b/exec", Answer(400, JSON, STATUS), True, "no"),
+    "an empty body": ("HEAD", "/api/v1/pods", Answer(405, JSON), False, ""),
+    "a body cut short": ("GET", "/api/v1/pods", Answer(200, JSON, POD[:20], length=999), False, ""),
+    "a Status in protobuf": (
+        "GET",
+        "/api/v1/pods",
+        Answer(404, "application/vnd.kubernetes.protobuf", b"k8s\x00\n\x0c\n\x02v1\x12\x06Status\x12\x04\x1a\x02no"),
+        True,
+        "no",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_is_read_as_the_api_machinery_rendered_it(name: str) -> None:
+    """Objects and Status errors are told; streams, plain text and what others wrote are not."""
+    method, target, answer, has_object, message = ANSWERS[name]
+    rendered = render(answer, attributes(method, target), whole=True, limit=1 << 20, aggregated=False, typed=True)
+    assert bool(rendered.object) is has_object
+    assert (rendered.status.code, rendered.status.message) == (answer.code, message)
+
+
+BEGINNINGS = {
+    STATUS: True,
+    b'{\n  "kind": "Status",': True,
+    b"k8s\x00\n\x0c\n\x02v1\x12\x06Status": True,
+    POD: False,
+    b'{"metadata":{},"kind":"Status"}': False,
+    b"": False,
+}
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_the_beginning_tells_whether_a_body_may_be_a_status(beginning: bytes) -> None:
+    """So that a door keeps nothing of a list of pods at level Metadata."""
+    assert may_be_status(beginning) is BEGINNINGS[beginning]
+
+
+HIJACKS = [(101, True, False, 101), (403, True, False, 101), (403, True, True, 403), (200, False, False, 200)]
+
+
+@pytest.mark.parametrize(("code", "upgrade", "echoed", "expected"), HIJACKS)
+def test_after_a_hijack_the_code_is_101(code: int, upgrade: bool, echoed: bool, expected: int) -> None:
+    """An answer to an upgrade without Audit-Id was written by whoever took the connection over."""
+    assert hijacked(code, upgrade=upgrade, audit_id_echoed=echoed) == expected

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from decklog.audit.event import User
+from decklog.recorder.impersonation import constrained, refused, requested
+
+AUTHENTICATED = "system:authenticated"
+
+ASKED = {
+    "a user": (
+        [("Impersonate-User", "bob")],
+        User("bob", groups=(AUTHENTICATED,)),
+    ),
+    "a user, groups, uid and extra, keys decoded and sorted": (
+        [
+            ("Impersonate-User", "bob"),
+            ("Impersonate-Group", "g1"),
+            ("Impersonate-Group", "g2"),
+            ("Impersonate-Uid", "77"),
+            ("Impersonate-Extra-Scopes", "view"),
+            ("Impersonate-Extra-Scopes", "edit"),
+            ("Impersonate-Extra-Acme.com%2FProject", "p1"),
+        ],
+        User("bob", "77", ("g1", "g2", AUTHENTICATED), {"acme.com/project": ("p1",), "scopes": ("view", "edit")}),
+    ),
+    "groups that say already that the user is known": (
+        [("impersonate-user", "bob"), ("impersonate-group", AUTHENTICATED), ("impersonate-group", "dev")],
+        User("bob", groups=(AUTHENTICATED, "dev")),
+    ),
+    "a service account alone": (
+        [("Impersonate-User", "system:serviceaccount:shop:web")],
+        User(
+            "system:serviceaccount:shop:web",
+            groups=("system:serviceaccounts", "system:serviceaccounts:shop", AUTHENTICATED),
+        ),
+    ),
+    "a service account with groups": (
+        [("Impersonate-User", "system:serviceaccount:shop:web"), ("Impersonate-Group", "g")],
+        User("system:serviceaccount:shop:web", groups=("g", AUTHENTICATED)),
+    ),
+    "anonymous": (
+        [("Impersonate-User", "system:anonymous")],
+        User("system:anonymous", groups=("system:unauthenticated",)),
+    ),
+    "a group without a user": ([("Impersonate-Group", "dev")], None),
+    "an empty user": ([("Impersonate-User", "")], None),
+    "other headers": ([("X-Impersonate-User", "bob"), ("User-Agent", "kubectl")], None),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_headers_say_whom_a_request_asks_to_act_as(name: str) -> None:
+    """The impersonated user has the groups that the server adds."""
+    headers, expected = ASKED[name]
+    assert requested(headers) == expected
+
+
+CONSTRAINTS = {
+    "a user": (User("bob", groups=(AUTHENTICATED,)), (AUTHENTICATED,), "impersonate:user-info"),
+    "a service account": (
+        User("system:serviceaccount:shop:web", groups=("g", AUTHENTICATED)),
+        ("g", AUTHENTICATED),
+        "impersonate:serviceaccount",
+    ),
+    "a node alone, which gets its group": (
+        User("system:node:n1", groups=(AUTHENTICATED,)),
+        ("system:nodes", AUTHENTICATED),
+        "impersonate:arbitrary-node",
+    ),
+    "a node with groups": (User("system:node:n1", groups=("x", AUTHENTICATED)), ("x", AUTHENTICATED), ""),
+    "system:masters": (
+        User("root", groups=("system:masters", AUTHENTICATED)),
+        ("system:masters", AUTHENTICATED),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_constrained_impersonation_names_what_authorised_it(name: str) -> None:
+    """Users, service accounts and nodes have constraints; system:masters can only come the older way."""
+    user, groups, constraint = CONSTRAINTS[name]
+    seen, told = constrained(user)
+    assert (seen.groups, told) == (groups, constraint)
+
+
+REFUSED = {
+    'users "bob" is forbidden: User "eve" cannot impersonate resource "users" in API group ""': True,
+    'pods is forbidden: User "eve" cannot impersonate-on:user-info:list resource "pods" in API group ""': True,
+    "requested [{Group  g    }] without impersonating a user": True,
+    'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "shop"': False,
+    'configmaps "cannot impersonate" not found': False,
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_an_answer_says_whether_the_impersonation_itself_was_refused(message: str) -> None:
+    """Only the refusal of the impersonation, not of what came after it, takes the user out of the event."""
+    assert refused(403, message) is REFUSED[message]
