@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 CASES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help test check fix torture lock clean
+.PHONY: help demo test check fix torture lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -22,6 +22,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+demo: $(STAMP)  ## see it work: a sandbox API server, three users, the log, the answers (under 20 s)
+	@$(BIN)/decklog demo
+
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -30,10 +33,12 @@ check: $(STAMP)  ## formatting, lint, types, import contracts, docs in sync
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
 
 fix: $(STAMP)  ## format, mend what lint can mend, regenerate the reference pages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python docs/generate.py
 
 torture: $(STAMP)  ## the long fault tests (minutes); make test runs their short form
 	$(BIN)/python -m pytest -m torture -o addopts= --strict-markers --import-mode=importlib -ra $(ARGS)

@@ -1,0 +1,97 @@
+"""Writes the reference pages beside it from the code: `python docs/generate.py`; with --check it only compares.
+
+The command tree is the one source: names, options, defaults, environment variables and examples stand in the commands.
+"""  # noqa: INP001  # because: a script in a folder of pages, not a package
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from decklog.cli import decklog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+HEAD = "<!-- Written by docs/generate.py from the commands themselves; edit those. -->\n\n"
+EXIT_CODES = """\
+## Exit codes
+
+| Code | Meaning |
+| --- | --- |
+| 0 | done |
+| 1 | nothing found, where a command says so |
+| 2 | the user's input: options, files, policy; found before anything is served |
+| 3 | a door cannot bind its address, or died while serving |
+| 130 | Ctrl-C |
+
+Errors are one line on stderr: `decklog: what is wrong: what to do`. A closed pipe ends a command in silence, with 0.
+"""
+
+
+def cli_page() -> str:
+    """Give the page of the command line."""
+    context = click.Context(decklog, info_name="decklog", **decklog.context_settings)
+    commands = {name: entry.load() for name, entry in decklog.entries.items() if find_spec(entry.module) is not None}
+    parts = ["# The command line", *_command_parts(decklog, context)]
+    for name, command in commands.items():
+        parts += [f"## decklog {name}", *_command_parts(command, click.Context(command, context, name))]
+    return HEAD + "\n\n".join([*parts, EXIT_CODES])
+
+
+def _command_parts(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield from _prose(command.help or "")
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"```\n{context.command_path} {usage}\n```"
+    if isinstance(command, type(decklog)):
+        yield _table(
+            ("Command", "What it does"), [(f"`{name}`", entry.help) for name, entry in command.entries.items()]
+        )
+    yield _table(("Option", "Meaning"), list(_options(command, context)))
+    yield from _prose(command.epilog or "")
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    for param in command.get_params(context):
+        if (record := param.get_help_record(context)) is not None:
+            names, text = record
+            if text:
+                yield f"`{names}`", text
+
+
+def _prose(text: str) -> Iterator[str]:
+    r"""Turn click's help into Markdown: what it must not wrap (after a \b) is a block of its own."""
+    for paragraph in text.strip().split("\n\n"):
+        if paragraph.startswith("\b\n"):
+            yield f"```\n{paragraph.removeprefix(chr(8)).strip()}\n```"
+        elif paragraph:
+            yield " ".join(paragraph.split()).replace("*", "\\*")
+
+
+def _table(titles: tuple[str, str], rows: list[tuple[str, str]]) -> str:
+    lines = [titles, ("---", "---"), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines)
+
+
+PAGES = {"cli.md": cli_page}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check name those that are out of date; the exit code says whether there are any."""
+    pages = {HERE / name: page().rstrip("\n") + "\n" for name, page in PAGES.items()}
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        if "--check" in arguments:
+            sys.stderr.write(f"docs/{path.name} is out of date: run python docs/generate.py\n")
+        else:
+            path.write_text(pages[path])
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

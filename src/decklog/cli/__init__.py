@@ -1,0 +1,39 @@
+"""The helm: people speak here. Parse the command line, call a room, print.
+
+Here live the commands (one module a command, imported only when it is called), the options that several share, and all
+printing. What never lives here: anything that a program would want to call; that belongs to the room it is about.
+
+Exit codes: 0 done, 1 nothing found (or findings, where a command says so), 2 the user's input, 3 a door cannot bind
+or dies serving, 130 Ctrl-C. Errors are one line on stderr: ``decklog: what is wrong: what to do``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import PurePath
+
+import click
+
+from decklog import __version__
+from decklog.cli.helm import Entry, Helm
+
+decklog = Helm(
+    "decklog",
+    {
+        "who": Entry("decklog.cli.who", "Say who did something to an object."),
+        "query": Entry("decklog.cli.query", "List the requests that pass a filter."),
+        "show": Entry("decklog.cli.show", "Answer the six questions about one request."),
+        "sandbox": Entry("decklog.cli.sandbox", "Run a small in-memory API server whose requests are audited."),
+        "demo": Entry("decklog.cli.demo", "See it work: a sandbox, three users, the log and the answers."),
+    },
+    help="Audit logging for Kubernetes: decide, record, carry and ask.",
+    epilog="Example: decklog who deleted deploy/web -n shop -f /var/log/kubernetes/audit.log",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+click.version_option(__version__, message="%(prog)s %(version)s")(decklog)
+
+
+def main() -> None:
+    """Run the program; called as ``kubectl-decklog`` it is kubectl's plugin and says so."""
+    is_plugin = PurePath(sys.argv[0]).name.startswith("kubectl-")
+    decklog.main(prog_name="kubectl decklog" if is_plugin else "decklog")

@@ -1,0 +1,39 @@
+"""Filters: the texts of repeatable options → patterns of a Query. Commas separate values, as with kubectl."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from decklog.ask.names import resource_patterns
+from decklog.audit.query import CodePattern, Pattern, ResourcePattern
+from decklog.errors import DecklogError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
+    """Read values that may hold anything, so that a comma is part of them."""
+    return tuple(map(Pattern.parse, texts))
+
+
+def listed(texts: Iterable[str]) -> tuple[Pattern, ...]:
+    """Read values that hold no commas: ``create,update``."""
+    return tuple(Pattern.parse(part) for part in _parts(texts))
+
+
+def resources(texts: Iterable[str]) -> tuple[ResourcePattern, ...]:
+    """Read resources by any of their names: ``deploy,secrets``."""
+    return tuple(pattern for part in _parts(texts) for pattern in resource_patterns(part))
+
+
+def codes(texts: Iterable[str]) -> tuple[CodePattern, ...]:
+    """Read HTTP codes and classes of them; DecklogError for what is none."""
+    try:
+        return tuple(map(CodePattern.parse, _parts(texts)))
+    except ValueError as error:
+        raise DecklogError(f"--code: {error}") from error
+
+
+def _parts(texts: Iterable[str]) -> Iterable[str]:
+    return (part.strip() for text in texts for part in text.split(",") if part.strip())

@@ -1,0 +1,157 @@
+"""Helm: the command group. Imports a command when it is called, and turns every failure into one line and an exit code.
+
+``decklog --help`` and a mistyped command import nothing but click: a shell's completion and a person's first look
+should not wait for libraries that they don't use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from decklog.errors import DecklogError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command lives, and what the overview says of it; a test holds it equal to the command's own text."""
+
+    module: str
+    """It has a click command named `command`."""
+    help: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        command: click.Command = import_module(self.module).command
+        return command
+
+
+class Helm(click.Group):
+    """A click group whose commands are imported late."""
+
+    def __init__(self, name: str, entries: Mapping[str, Entry], **settings: Any) -> None:
+        super().__init__(name, no_args_is_help=False, **settings)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # because: click's signature
+        """Name the commands, in the order in which they were given."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # because: the same
+        """Import a command; None for a name that is none."""
+        entry = self.entries.get(cmd_name)
+        return entry.load() if entry else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # because: the same
+        """Write the overview without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in self.entries.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the group's own options; without any word, show the help, as kubectl does."""
+        if not args:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, _as_kubectl_reads(args))
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the group's own options; `--help` into a closed pipe is no failure."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError:
+            _let_go_of_stdout()
+            raise click.exceptions.Exit(0) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a mistyped one is answered with the nearest."""
+        if args and args[0] not in self.entries and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}{self._nearest(args[0])}")
+        return super().resolve_command(ctx, args)
+
+    def _nearest(self, name: str) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415  # because: 2 ms that only a typing error has to pay
+
+        near = get_close_matches(name.lower(), self.entries, n=1, cutoff=0.5)
+        return f" (did you mean {near[0]!r}?)" if near else ""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a closed pipe is the reader's right and ends it in silence."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _let_go_of_stdout()
+            ctx.exit(0)
+        return result
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the program; every expected failure ends in one line on stderr and its exit code."""
+        code = self._run(args, prog_name, complete_var, **extra)
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def _run(self, args: Sequence[str] | None, prog_name: str | None, complete_var: str | None, **extra: Any) -> int:
+        try:
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            return result if isinstance(result, int) else 0
+        except click.Abort:
+            return INTERRUPTED
+        except click.ClickException as error:
+            complain(_in_our_words(error))
+            return error.exit_code
+        except DecklogError as error:
+            complain(str(error))
+            return error.exit_code
+
+
+def _as_kubectl_reads(args: list[str]) -> list[str]:
+    """Take ``-n=shop`` for ``-n shop``, as kubectl's flags do; click would take the = into the value."""
+    end = args.index("--") if "--" in args else len(args)
+    read = [
+        f"{arg[:2]}{arg[3:]}" if len(arg) > 3 and arg[0] == "-" != arg[1] and arg[2] == "=" else arg for arg in args
+    ]
+    return read[:end] + args[end:]
+
+
+def _in_our_words(error: click.ClickException) -> str:
+    """Say what is wrong and where help is, in the shape of our own errors."""
+    text = error.format_message().strip().rstrip(".").replace("\n", " ")
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return text
+    return f"{text[:1].lower()}{text[1:]}: see '{error.ctx.command_path} --help'"
+
+
+def complain(text: str) -> None:
+    """Write one line of diagnostics to stderr, made safe for a terminal."""
+    from decklog.ask.terminal import visible  # noqa: PLC0415  # because: not needed where nothing is wrong
+
+    click.echo(f"decklog: {visible(text)}", err=True)
+
+
+def _let_go_of_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush has no reader to miss."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,179 @@
+"""What the asking commands share: where to search, which window, how to print; and running a search to its answer."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+
+from decklog.ask.covering import asked, covered
+from decklog.ask.moments import moment
+from decklog.ask.requests import Seen, merge
+from decklog.ask.rows import Row, event_row, in_time_order, row
+from decklog.ask.terminal import visible
+from decklog.cli.printing import printer
+from decklog.sources.places import find
+from decklog.sources.reader import read
+from decklog.sources.record import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from decklog.audit.query import Query
+    from decklog.cli.printing import Printer
+    from decklog.sources.record import Record
+
+    _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FORMATS: Final = ("table", "wide", "json", "jsonl", "name")
+NOTHING_FOUND: Final = 1
+
+ROWS_HELP: Final = """\b
+An answer has one row a request: its latest stage seen. In -o json and jsonl a
+request is an object with the event's own names, empty fields left out:
+  time user impersonatedUser groups verb apiGroup resource subresource
+  namespace name code reason message decision dryRun durationSeconds
+  sourceIPs userAgent requestURI level stage stages auditID file line
+json is {"requests": [...], "searched": {...}}, jsonl one request a line.
+Of sourceIPs the last is what the server saw; those before it are claims.
+Up to 10,000 rows are sorted by time; a longer answer comes in the log's order.
+Exit code 1: nothing was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where and when to search, and how to print."""
+
+    files: tuple[str, ...]
+    rotated: bool
+    since: str | None
+    """MicroTime."""
+    until: str | None
+    output: str
+
+    def records(self, coverage: Coverage) -> Iterator[Record]:
+        """Read what was named; raises DecklogError for what is not there."""
+        stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
+        return read(find(self.files, stdin, rotated=self.rotated), coverage)
+
+
+def search_options(formats: tuple[str, ...] = FORMATS) -> _Decorator:
+    """Make a decorator that gives a command the shared options, and its argument `search` a Search.
+
+    The first of `formats` is the default of ``-o``. Positional `files`, where a command takes them, count as well.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_search(
+            *args: Any,
+            filename: tuple[str, ...],
+            rotated: bool,
+            since: str | None,
+            until: str | None,
+            output: str,
+            **values: Any,
+        ) -> Any:
+            now = datetime.now(UTC)
+            start, end = (moment(time, now) if time else None for time in (since, until))
+            files = _chosen(values.pop("files", ()), filename)
+            return command(*args, **values, search=Search(files, rotated, start, end, output))
+
+        with_options: Callable[..., Any] = with_search
+        options: tuple[_Decorator, ...] = (_output_option(formats), *reversed(_OPTIONS))
+        for option in options:  # the last one put on is listed first
+            with_options = option(with_options)
+        return with_options
+
+    return decorate
+
+
+def _chosen(positional: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
+    """Put the files of both ways together; what the environment names counts only where the command line names none."""
+    source = click.get_current_context().get_parameter_source("filename")
+    return positional if positional and source is ParameterSource.ENVIRONMENT else (*positional, *named)
+
+
+def _output_option(formats: tuple[str, ...]) -> _Decorator:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How to print the answer; on a terminal a table is fitted to it, wide has every column."
+        if "wide" in formats
+        else "How to print the answer.",
+    )
+
+
+_OPTIONS: Final = (
+    click.option(
+        "-f",
+        "--filename",
+        multiple=True,
+        metavar="FILE",
+        envvar="DECKLOG_SOURCE",
+        show_envvar=True,
+        type=click.Path(),
+        help="Audit log to search: a file (its rotated and .gz parts are found), a directory, or - for standard input."
+        " The environment may name several, parted by colons.",
+    ),
+    click.option(
+        "--rotated/--no-rotated", default=True, show_default=True, help="Read the older parts of a rotated log, too."
+    ),
+    click.option(
+        "--since",
+        metavar="TIME",
+        help="Only requests under way at TIME or later: a span back from now (30m, 2h, 7d), a day (2026-01-31)"
+        " or a time (2026-01-31T12:00:00Z); UTC where no zone is given.",
+    ),
+    click.option("--until", metavar="TIME", help="Only requests received before TIME."),
+)
+
+
+def answer(search: Search, *queries: Query, events: bool = False) -> None:
+    """Search, print the answer and what it covers; exits with 1 when nothing was found."""
+    coverage = Coverage()
+    records = search.records(coverage)
+    with printer(search.output, events=events) as out:
+        found = _print_events(records, queries, out) if events else _print_requests(records, queries, out)
+        out.finish(coverage, search.since, search.until)
+    if not found:
+        tell(f"no {'event' if events else 'request'} matches {' / '.join(map(asked, queries))}")
+    tell(covered(coverage, search.since, search.until))
+    if not found:
+        click.get_current_context().exit(NOTHING_FOUND)
+
+
+def _print_requests(records: Iterator[Record], queries: tuple[Query, ...], out: Printer) -> int:
+    return out.rows(in_time_order(map(row, merge(records, *queries))))
+
+
+def _print_events(records: Iterator[Record], queries: tuple[Query, ...], out: Printer) -> int:
+    matching = (
+        record
+        for record in records
+        if record.event is not None and any(query.matches(record.event) for query in queries)
+    )
+    if out.verbatim:
+        return out.lines(record.line for record in matching)
+    return out.rows(_event_rows(matching))
+
+
+def _event_rows(records: Iterator[Record]) -> Iterator[Row]:
+    for record in records:
+        if record.event is not None:
+            yield event_row(Seen(record.event, record.file, record.number))
+
+
+def tell(text: str) -> None:
+    """Write one line beside the answer, on stderr."""
+    sys.stdout.flush()  # so that on a terminal it comes below the answer
+    click.echo(visible(text), err=True)

@@ -1,0 +1,66 @@
+"""``decklog who``: who did what to an object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from decklog.ask.questions import who_did
+from decklog.cli.filters import codes, patterns
+from decklog.cli.searching import ROWS_HELP, answer, search_options
+from decklog.errors import DecklogError
+
+if TYPE_CHECKING:
+    from decklog.cli.searching import Search
+
+
+_HELP: Final = """Say who did something to an object.
+
+VERB in any tense: deleted, created, changed, touched, read, scaled, evicted, exec'd into ...; OBJECT as kubectl
+takes it: deploy/web, deployment web, deployments.apps/web, pods, a name with a trailing * for any rest, or the
+path of a request that is about no resource (/healthz).
+
+\b
+decklog who deleted deploy/web -n shop -f /var/log/kubernetes/audit.log
+decklog who touched secret/db-password -n shop --since 7d
+decklog who exec'd into pod/web-0 -f audit.log -o wide
+
+A name also finds requests that may have reached the object without naming it (OBJECT shows a *): the collective
+deletion of a namespace, a list. --exact leaves them out.
+"""
+
+
+@click.command("who", help=_HELP, epilog=ROWS_HELP)
+@click.argument("words", nargs=-1, required=True, metavar="VERB OBJECT...")
+@click.option("-n", "--namespace", multiple=True, metavar="NAME", help="Of the object; repeatable.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Any namespace: so it is without -n.")
+@click.option("--user", multiple=True, metavar="NAME", help="Only what this user did; repeatable.")
+@click.option("--as", "impersonated", multiple=True, metavar="NAME", help="Only what was done as this user.")
+@click.option("--code", multiple=True, metavar="CODE", help="Only answers such as 201 or 4xx; repeatable.")
+@click.option("--exact", is_flag=True, help="Without lists, watches and collective deletions that reach the object.")
+@search_options()
+def command(
+    search: Search,
+    words: tuple[str, ...],
+    namespace: tuple[str, ...],
+    all_namespaces: bool,
+    user: tuple[str, ...],
+    impersonated: tuple[str, ...],
+    code: tuple[str, ...],
+    exact: bool,
+) -> None:
+    """Say who did something to an object."""
+    if namespace and all_namespaces:
+        raise DecklogError("-n and -A contradict each other: give one of them")
+    queries = who_did(
+        words,
+        namespaces=patterns(namespace),
+        users=patterns(user),
+        impersonated=patterns(impersonated),
+        codes=codes(code),
+        since=search.since,
+        until=search.until,
+        reach=not exact,
+    )
+    answer(search, *queries)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from decklog.assembly import Audited, log_to
+from decklog.audit.sink import DeliveryError
+from decklog.backends.log import LogOptions
+from decklog.config import AuditOptions
+from decklog.errors import DecklogError
+from decklog.policy.options import PolicyOptions
+from decklog.testing import event
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from decklog.asgi import Receive, Scope, Send
+
+
+async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that never answers."""
+
+
+MODES = {"blocking": "blocking<log>", "blocking-strict": "log"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mode_is_a_wrapping(tmp_path: Path, mode: str) -> None:
+    """Strict is the bare log, blocking is blocking<…>."""
+    assert str(log_to(str(tmp_path / "audit.log"), mode=mode)) == MODES[mode]
+
+
+def test_a_log_that_cannot_be_written_is_told_before_serving() -> None:
+    """A device at the path is no log."""
+
+    async def enter() -> None:
+        async with log_to("/dev/full"):
+            pass
+
+    with pytest.raises(DecklogError, match="/dev/full"):
+        asyncio.run(enter())
+
+
+def test_the_legacy_format_is_a_line_of_text(tmp_path: Path) -> None:
+    """--audit-log-format=legacy."""
+    path = tmp_path / "audit.log"
+
+    async def write() -> None:
+        async with log_to(str(path), format="legacy") as backend:
+            backend.process([event()])
+
+    asyncio.run(write())
+    assert b' AUDIT: id="00000000-0000-4000-8000-000000000001" stage="ResponseComplete"' in path.read_bytes()
+
+
+def test_wrong_options_are_told_at_once() -> None:
+    """Every one of them, before anything is opened."""
+    with pytest.raises(DecklogError, match=r"--audit-log-maxage -1.*--audit-log-maxsize -2"):
+        log_to("audit.log", max_age_days=-1, max_size_mib=-2)
+
+
+PLUMBING = {
+    "nothing": (False, False, "auditing is off: no --audit-log-path"),
+    "a policy alone": (True, False, "auditing is off: no --audit-log-path"),
+    "a log alone": (False, True, "auditing is off: no --audit-policy-file"),
+    "both": (True, True, "blocking<log>"),
+}
+
+
+@pytest.mark.parametrize("name", PLUMBING)
+def test_auditing_needs_a_policy_and_a_log(tmp_path: Path, name: str) -> None:
+    """What is missing is said."""
+    has_policy, has_log, expected = PLUMBING[name]
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n")
+    options = AuditOptions(
+        policy=PolicyOptions(file=str(policy) if has_policy else ""),
+        log=LogOptions(path=str(tmp_path / "audit.log") if has_log else ""),
+    )
+    audited = Audited(silent, options, identify=lambda _: None)
+    assert audited.plumbing == expected
+    assert (audited.app is silent) is (expected != "blocking<log>")
+
+
+def test_a_lenient_policy_s_findings_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With their place."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n  verb: [get]\n")
+    options = AuditOptions(policy=PolicyOptions(file=str(policy), lenient=True))
+    Audited(silent, options, identify=lambda _: None)
+    assert f"{policy}:5:3: warning: rules[0].verb" in caplog.text
+
+
+def test_delivery_errors_say_how_many_events_and_why() -> None:
+    """Never what was in them."""
+    assert str(DeliveryError("log", 2, "No space left on device")) == (
+        "audit backend log: 2 events not stored: No space left on device"
+    )
