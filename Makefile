@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 CASES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix torture lock clean
+.PHONY: help demo test check fix bench torture conformance lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -40,8 +40,14 @@ fix: $(STAMP)  ## format, mend what lint can mend, regenerate the reference page
 	$(BIN)/ruff check --fix .
 	$(BIN)/python docs/generate.py
 
+bench: $(STAMP)  ## measure; prints a table, writes benchmarks/results/*.json
+	$(BIN)/python -m benchmarks.core $(ARGS)
+
 torture: $(STAMP)  ## the long fault tests (minutes); make test runs their short form
 	$(BIN)/python -m pytest -m torture -o addopts= --strict-markers --import-mode=importlib -ra $(ARGS)
+
+conformance: $(STAMP)  ## case tables and recorded corpora: make conformance CASES=DIR
+	@$(BIN)/python -m conformance $(CASES)
 
 lock: $(STAMP)  ## rewrite requirements/dev.txt: hashes, no index hosts (needs uv on PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements/dev.txt

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+RIGHT: dict[str, dict[str, Any]] = {
+    "sourceips-cases.jsonl": {
+        "expected": ["1.2.3.4"], "remoteAddr": "1.2.3.4:99", "xForwardedFor": None, "xRealIp": None,
+    },
+    "policy-checker-cases.jsonl": {
+        "name": "everything",
+        "policy": {"rules": [{"level": "Metadata"}]},
+        "attributes": {
+            "user": "tim", "groups": [], "verb": "get", "namespace": "", "apiGroup": "", "resource": "pods",
+            "subresource": "", "name": "", "path": "/api/v1/pods", "resourceRequest": True,
+        },
+        "expected": {"level": "Metadata", "omitManagedFields": False, "omitStages": []},
+    },
+}  # fmt: skip
+POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: Metadata\n"
+REQUEST = {
+    "seq": 0, "case": "get", "identity": "anon", "method": "GET", "path": "/version", "headers": [["User-Agent", "x"]],
+    "auditID": "id-1", "response": {"status": 200, "headers": [["Audit-Id", "id-1"]], "body": {"len": 2, "text": "ok"}},
+    "event_lines": [0],
+}  # fmt: skip
+ANONYMOUS = {"user": {"username": "system:anonymous", "groups": ["system:unauthenticated"]}}
+LINE = (
+    '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"id-1","stage":"ResponseComplete",'
+    '"requestURI":"/version","verb":"get","user":{"username":"system:anonymous","groups":["system:unauthenticated"]},'
+    '"sourceIPs":["127.0.0.1"],"userAgent":"x","responseStatus":{"metadata":{},"code":200},'
+    '"requestReceivedTimestamp":"2026-01-02T03:04:05.000000Z","stageTimestamp":"2026-01-02T03:04:05.000000Z"}'
+)
+
+
+def conformance(*arguments: object) -> tuple[int, str, str]:
+    """Run the tool as `make conformance` does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_in(folder: Path, line: str = LINE) -> Path:
+    """Write a recorded run of one request."""
+    run = folder / "a-run"
+    run.mkdir()
+    (run / "policy.yaml").write_text(POLICY)
+    (run / "requests.jsonl").write_text(json.dumps(REQUEST) + "\n")
+    (run / "audit.log").write_text(line + "\n")
+    (folder / "identities.json").write_text(json.dumps({"identities": {"anon": ANONYMOUS}}))
+    return run
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_table_is_found_by_its_name_and_counted(tmp_path: Path, name: str) -> None:
+    """One line a file, passed of total."""
+    (tmp_path / name).write_text(json.dumps(RIGHT[name]) + "\n")
+    assert conformance(tmp_path)[:2] == (0, f"{Path(name).stem} 1/1\n")
+
+
+def test_a_row_that_falls_short_is_named_and_fails_the_run(tmp_path: Path) -> None:
+    """Exit code 1."""
+    row = RIGHT["sourceips-cases.jsonl"] | {"expected": ["9.9.9.9"]}
+    (tmp_path / "sourceips-cases.jsonl").write_text(json.dumps(row) + "\n")
+    code, out, err = conformance(tmp_path)
+    assert (code, out) == (1, "sourceips-cases 0/1\n")
+    assert "9.9.9.9" in err
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_recorded_run_is_replayed(tmp_path: Path, deep: bool) -> None:
+    """Given alone, or in a folder of runs."""
+    run = run_in(tmp_path)
+    assert conformance(run if not deep else tmp_path)[:2] == (0, "a-run 1/1 events\n")
+
+
+def test_an_event_that_differs_is_told_with_its_field(tmp_path: Path) -> None:
+    """Where the two part."""
+    run = run_in(tmp_path, LINE.replace('"verb":"get"', '"verb":"list"'))
+    code, out, err = conformance(run)
+    assert (code, out) == (1, "a-run 0/1 events\n")
+    assert "verb" in err
+
+
+def test_parts_not_built_yet_say_so(tmp_path: Path) -> None:
+    """They do not fail the run."""
+    (tmp_path / "badpolicy.jsonl").touch()
+    assert conformance(tmp_path)[:2] == (0, "badpolicy not yet: the policy workbench\n")
+
+
+def test_an_empty_folder_is_the_user_s_input(tmp_path: Path) -> None:
+    """Exit code 2, and what to do."""
+    code, _, err = conformance(tmp_path)
+    assert code == 2
+    assert "give a folder" in err
