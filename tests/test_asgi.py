@@ -7,13 +7,16 @@ import pytest
 
 from decklog.asgi import AuditMiddleware
 from decklog.audit.event import User
+from decklog.audit.sink import DeliveryError
 from decklog.policy.rules import Policy, Rule
 from decklog.testing import FixedClock, MemoryBackend, sequential_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from decklog.asgi import Message, Receive, Scope, Send
+    from decklog.audit.event import Event
+    from decklog.audit.intent import Intent
 
     Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -356,3 +359,137 @@ def test_without_a_lifespan_the_first_request_starts_the_backend() -> None:
 
     asyncio.run(both())
     assert (backend.entered, len(backend.events)) == (1, 4)
+
+
+OMITTING = Policy(rules=(Rule("Metadata"),), omit_stages=("RequestReceived",))
+
+
+class Kept:
+    """Keeps intents in a list."""
+
+    def __init__(self) -> None:
+        self.opened: list[Intent] = []
+        self.closed: list[Intent] = []
+        self.failing = False
+
+    def open(self, intent: Intent) -> None:
+        if self.failing:
+            raise DeliveryError("intents", 1, "no space")
+        self.opened.append(intent)
+
+    def close(self, intent: Intent) -> None:
+        self.closed.append(intent)
+
+
+def test_where_request_received_is_omitted_a_strict_door_keeps_an_intent() -> None:
+    """It is kept before the application sees the request, and forgotten once the last event is stored."""
+    kept = Kept()
+    seen: list[int] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(len(kept.opened))
+        await replies(200)(scope, receive, send)
+
+    middleware, backend = audited(application, OMITTING, intents=kept)
+    run(middleware, request("DELETE", f"{PODS}/web"))
+    assert (seen, backend.stages) == ([1], ["ResponseComplete"])
+    assert kept.opened == kept.closed
+    assert (kept.opened[0].verb, kept.opened[0].request_uri, kept.opened[0].user) == ("delete", f"{PODS}/web", ALICE)
+
+
+def test_without_its_intent_a_request_is_refused() -> None:
+    """As if RequestReceived could not be stored."""
+    kept = Kept()
+    kept.failing = True
+    middleware, _ = audited(replies(200), OMITTING, intents=kept)
+    assert run(middleware, request()).code == 500
+    assert middleware.counters.requests_rejected_total == 1
+
+
+def test_an_intent_stays_open_when_the_last_event_was_lost() -> None:
+    """Then it is all that tells of the request."""
+    kept = Kept()
+    middleware, backend = audited(replies(200), OMITTING, intents=kept)
+    backend.failing = True
+    assert run(middleware, request()).code == 200
+    assert (len(kept.opened), kept.closed) == (1, [])
+
+
+def test_a_panic_closes_its_intent() -> None:
+    """Its event is in the log."""
+    kept = Kept()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        raise LookupError
+
+    middleware, backend = audited(application, OMITTING, intents=kept)
+    with pytest.raises(LookupError):
+        run(middleware, request())
+    assert (backend.stages, kept.opened) == (["Panic"], kept.closed)
+
+
+def test_no_intent_is_kept_where_request_received_is_written() -> None:
+    """The event is there already."""
+    kept = Kept()
+    middleware, _ = audited(replies(200), METADATA, intents=kept)
+    run(middleware, request())
+    assert kept.opened == []
+
+
+def test_an_identification_that_fails_is_told_and_goes_on() -> None:
+    """Nobody was recognised; the server hears of the error."""
+
+    def broken(scope: Scope) -> User:
+        raise LookupError("no directory")
+
+    middleware, backend = audited(replies(200), identify=broken)
+    with pytest.raises(LookupError):
+        run(middleware, request())
+    assert backend.stages == ["ResponseStarted"]
+    assert backend.events[0].response_status is not None
+    assert backend.events[0].response_status.code == 500
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
+def test_nothing_ends_without_a_last_event(error: type[BaseException]) -> None:
+    """Also when the process is ending."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    middleware, backend = audited(application)
+    client = Client()
+    with pytest.raises(error):
+        middleware(request(), client.receive, client.send).__await__().send(None)
+    assert backend.stages == ["RequestReceived", "ResponseComplete"]
+
+
+class Broken(MemoryBackend):
+    """A backend with a fault of its own."""
+
+    def process(self, events: Sequence[Event]) -> None:
+        if self.failing:
+            raise KeyError(events[0].user.username)
+        super().process(events)
+
+
+def test_a_fault_of_the_backend_refuses_the_request_and_shows_no_event(caplog: pytest.LogCaptureFixture) -> None:
+    """Its text may quote what it choked on."""
+    backend = Broken()
+    backend.failing = True
+    middleware = AuditMiddleware(replies(200), policy=METADATA, backend=backend, identify=lambda _: ALICE)
+    assert run(middleware, request()).code == 500
+    assert "KeyError" in caplog.text
+    assert "alice" not in caplog.text
+
+
+def test_a_fault_of_the_backend_does_not_break_an_answer() -> None:
+    """It is on its way."""
+    backend = Broken()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        backend.failing = True
+        await replies(200, POD)(scope, receive, send)
+
+    middleware = AuditMiddleware(application, policy=METADATA, backend=backend, identify=lambda _: ALICE)
+    assert run(middleware, request()).body == POD

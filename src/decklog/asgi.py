@@ -42,6 +42,7 @@ from decklog.recorder.submitted import Submitted
 
 if TYPE_CHECKING:
     from decklog.audit.event import Event
+    from decklog.audit.intent import Intents
     from decklog.policy.rules import Policy
     from decklog.recorder.recording import Recording
 
@@ -83,6 +84,8 @@ class AuditMiddleware:
     `deadlines`: the application refuses a ``?timeout=`` that is no Go duration before it asks who sent it, as
     kube-apiserver does; such a request is one event without a user, too.
 
+    `intents`: where a strict door keeps its intents, for requests whose RequestReceived the policy omits.
+
     A backend that raises (blocking-strict) refuses the request at RequestReceived with 500; later failures never do.
     """
 
@@ -99,6 +102,7 @@ class AuditMiddleware:
         new_id: Callable[[], str] = random_id,
         own_backend: bool = True,
         deadlines: bool = False,
+        intents: Intents | None = None,
     ) -> None:
         self._app = app
         self._decide = Evaluator(load(policy).policy if isinstance(policy, str) else policy).decide
@@ -110,6 +114,7 @@ class AuditMiddleware:
         self._stack = AsyncExitStack()
         self._started = not own_backend
         self._deadlines = deadlines
+        self._intents = intents
         self._starting = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -179,7 +184,7 @@ class AuditMiddleware:
         if scope["type"] == "websocket":
             attributes = msgspec.structs.replace(attributes, long_running=True)
         early = self._deadlines and deadline_problem(attributes, target) is not None
-        user = None if early else self._identify(scope)
+        user, failure = (None, None) if early else self._who(scope)
         headers: Headers = scope["headers"]
         client = scope.get("client")
         identity, addresses, agent = origin(headers, client[0] if client else "", self._new_id)
@@ -188,16 +193,30 @@ class AuditMiddleware:
         exchange = _Exchange(recording, self._deliver, receive, send, identity)
         if user is None:
             attempted = "" if early else authentication_attempts(headers, target, certificate=_certificate(scope))
-            await exchange.refused(self._app, scope, attempted)
+            await exchange.refused(self._app if failure is None else failing(failure), scope, attempted)
             return
+        intent = recording.intent() if self._intents is not None else None
         try:
             await self._deliver(recording.received())
-        except DeliveryError as error:
+            if self._intents is not None and intent is not None:
+                self._intents.open(intent)
+        except Exception as error:  # noqa: BLE001  # because: whatever failed, the request must not go on unrecorded
             self.counters.requests_rejected_total += 1
-            logger.error("request refused, its audit event could not be stored: %s", error)  # noqa: TRY400  # because: the cause is in the text; a traceback a request would flood
+            logger.error("request refused, its audit event could not be stored: %s", _cause(error))  # noqa: TRY400  # because: the cause is in the text; a traceback a request would flood
             await refuse(scope, send, "failed to store audit event", target, identity)
             return
-        await exchange.run(self._app, scope)
+        try:
+            await exchange.run(self._app, scope)
+        finally:
+            if self._intents is not None and intent is not None and exchange.stored:
+                self._intents.close(intent)
+
+    def _who(self, scope: Scope) -> tuple[User | None, Exception | None]:
+        """Identify the sender; what fails in it is nobody, and the error goes on once the event is written."""
+        try:
+            return self._identify(scope), None
+        except Exception as error:  # noqa: BLE001  # because: raised again by `failing`, behind its event
+            return None, error
 
     async def _deliver(self, *events: Event | None) -> None:
         ready = [event for event in events if event is not None]
@@ -224,17 +243,19 @@ class _Exchange:
         self._code = 0
         self._headers: Headers = []
         self._request_ended = False
+        self.stored = True
+        """Whether every event of the request was taken by the backend."""
 
     async def run(self, app: Application, scope: Scope) -> None:
         """Let the application answer; whatever happens, the last event is written."""
         self._submitted = _declared(scope["headers"])
         try:
             await app(scope, self.receive, self.send)
-        except asyncio.CancelledError:
-            await self._late(*self._recording.completed(self._answer(), self._body()))
-            raise
         except Exception as error:
             await self._late(self._recording.panicked(str(error) or type(error).__name__, self._body()))
+            raise
+        except BaseException:  # cancelled, or the process is ending: what had been answered by then is told
+            await self._late(*self._recording.completed(self._answer(), self._body()))
             raise
         await self._late(*self._recording.completed(self._answer(), self._body()))
 
@@ -316,8 +337,9 @@ class _Exchange:
         """Deliver what can no longer refuse the request: a failure is counted where it happens, and told here."""
         try:
             await self._deliver(*events)
-        except DeliveryError as error:
-            logger.error("%s", error)  # noqa: TRY400  # because: the cause is in the text; a traceback a request would flood
+        except Exception as error:  # noqa: BLE001  # because: the answer is on its way, and no backend may break it
+            self.stored = False
+            logger.error("%s", _cause(error))  # noqa: TRY400  # because: the cause is in the text; a traceback a request would flood
 
 
 class _Tee:
@@ -349,6 +371,21 @@ class _Tee:
 
     def body(self) -> bytes:
         return b"".join(self._chunks)
+
+
+def failing(error: Exception) -> Application:
+    """Make an application that raises `error`."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive, send
+        raise error
+
+    return application
+
+
+def _cause(error: Exception) -> str:
+    """Say why a delivery failed; of a fault the type alone, as its text may quote an event."""
+    return str(error) if isinstance(error, DeliveryError) else f"audit backend failed: {type(error).__name__}"
 
 
 def request_target(scope: Scope) -> bytes:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from decklog.audit.event import NO_OBJECT, AuthenticationMetadata, Event, Level, ObjectReference, Stage, Status, User
+from decklog.audit.intent import Intent
 from decklog.audit.times import format_duration, microtime
 from decklog.recorder import submitted as bodies
 from decklog.recorder.answers import NO_ANSWER, Answer, is_plain, plain_status, render, streams
@@ -200,6 +201,15 @@ class Recording(Struct, gc=False):
         if self.decision.level is _NONE:
             return None
         return self._event(_RECEIVED, self._received)
+
+    def intent(self) -> Intent | None:
+        """Give what a strict door keeps before it lets the request through; None where an event tells it already.
+
+        kube-apiserver's blocking-strict is void for requests whose RequestReceived the policy omits (spec §6.7).
+        """
+        if self.decision.level is _NONE or _RECEIVED not in self.decision.omit_stages:
+            return None
+        return Intent(self._audit_id, self.attributes.verb, self.attributes.request_uri, self._user, self._received)
 
     def started(self, code: int) -> Event | None:
         """Tell that the answer begins with `code`.
