@@ -13,9 +13,15 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decision, encode, log_writer, path
+from benchmarks import batch, decision, encode, log_writer, path
 
-PARTS = {"decision": decision.run, "encode": encode.run, "path": path.run, "log": log_writer.run}
+PARTS = {
+    "decision": decision.run,
+    "encode": encode.run,
+    "path": path.run,
+    "log": log_writer.run,
+    "batch": batch.run,
+}
 
 
 def main() -> None:

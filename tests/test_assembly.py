@@ -23,7 +23,7 @@ async def silent(scope: Scope, receive: Receive, send: Send) -> None:
     """An application that never answers."""
 
 
-MODES = {"blocking": "blocking<log>", "blocking-strict": "log"}
+MODES = {"blocking": "blocking<log>", "blocking-strict": "log", "batch": "batch<log>"}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -15,8 +15,12 @@ from decklog import certificates, listen
 from decklog.asgi import AuditMiddleware
 from decklog.audit.legacy import legacy_line
 from decklog.audit.wire import encode_line
+from decklog.backends.batch import Batch
 from decklog.backends.blocking import Blocking
+from decklog.backends.books import Entered
+from decklog.backends.failures import Failures, Notices
 from decklog.backends.log import LogOptions, log_backend
+from decklog.backends.truncate import Truncate
 from decklog.config import AuditOptions
 from decklog.errors import DecklogError
 from decklog.metrics import AuditCounters
@@ -49,8 +53,18 @@ def log_to(path: str, *, counters: AuditCounters | None = None, **tuning: Any) -
 def backend_of(options: LogOptions, counters: AuditCounters) -> tuple[Backend, LogBackend]:
     """Make the log backend in its mode: (the nest, the log itself, whose `reopen` SIGHUP calls)."""
     encode = legacy_line if options.format == "legacy" else encode_line
-    log = log_backend(options, encode, counters)
-    return (log if options.mode == "blocking-strict" else Blocking(log, counters)), log
+    account = counters.account("log")
+    log = log_backend(options, encode, counters, account=account)
+    nest: Backend = log
+    plugin = str(log)
+    if options.mode == "batch":
+        plugin = "buffered"
+        nest = Batch(log, options.batch, account=account, counters=counters, asynchronous=False)
+    elif options.mode == "blocking":
+        nest = Blocking(log, counters, account=account)
+    if options.truncate_enabled:
+        nest = Truncate(nest, options.truncation(), encode, account=account, counters=counters)
+    return Entered(nest, account, failures=Failures(plugin, counters, Notices())), log
 
 
 def policy_of(options: AuditOptions) -> Policy | None:

@@ -1,6 +1,19 @@
-"""What decklog counts of itself, under kube-apiserver's names (spec §8). Lives in the cellar.
+"""What decklog counts of itself, under kube-apiserver's names where it counts the same (spec §8). Lives in the cellar.
 
 Plain integers: a count costs nanoseconds on the request path, and a listener may render them in any format.
+
+An `Account` is the book of one backend's nest. Every event that enters is in exactly one column at any time, so that at
+any time (between two steps of the event loop) ``processed == delivered + queued + in_flight + spooled + parked +
+dropped``: nothing disappears without a trace. Who moves what:
+
+| who | when | from → to |
+|---|---|---|
+| `enter` (the outermost part of a nest) | an event comes in | processed, in_flight |
+| batch | it is put into the queue, and taken out | in_flight ⇄ queued |
+| truncate, batch, a leaf | it is given up, with the reason | in_flight → dropped |
+| spool | it is on disk; it is sent from there | in_flight → spooled → in_flight |
+| spool | the receiver refuses it alone | in_flight → parked |
+| a leaf (log, webhook) | it is written, or answered with success | in_flight → delivered |
 """
 
 from __future__ import annotations
@@ -10,8 +23,29 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
+class Account:
+    """The book of one backend. Single-threaded: all moves happen on the event loop's thread, or under one lock."""
+
+    processed: int = 0
+    delivered: int = 0
+    queued: int = 0
+    in_flight: int = 0
+    spooled: int = 0
+    parked: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    """By reason: ``buffer-full``, ``shut-down``, ``too-large``, ``unencodable``, ``failed``, ``spool-full`` …"""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every event that came in is in a column."""
+        return self.processed == (
+            self.delivered + self.queued + self.in_flight + self.spooled + self.parked + self.dropped.total()
+        )
+
+
+@dataclass(slots=True)
 class AuditCounters:
-    """The four counters of the Kubernetes audit system."""
+    """The four counters of the Kubernetes audit system, and the books of the backends."""
 
     event_total: int = 0
     """apiserver_audit_event_total: events sent to the backend, one a stage, whatever became of them."""
@@ -24,3 +58,87 @@ class AuditCounters:
 
     requests_rejected_total: int = 0
     """apiserver_audit_requests_rejected_total: requests refused because the backend failed."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    """By backend: ``log``, ``webhook``."""
+
+    def account(self, backend: str) -> Account:
+        """Give the book of a backend, new if there is none yet."""
+        return self.accounts.setdefault(backend, Account())
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric as a scraper sees it."""
+
+    name: str
+    kind: str
+    """``counter`` or ``gauge``."""
+    help: str
+    label_names: tuple[str, ...]
+    samples: tuple[tuple[tuple[str, ...], float], ...]
+    """(label values, value) of each series."""
+
+
+def families(counters: AuditCounters) -> tuple[Family, ...]:
+    """Give everything that is counted, kube-apiserver's metrics first, with its own help texts (spec §8)."""
+    books = counters.accounts
+    return (
+        Family(
+            "apiserver_audit_event_total",
+            "counter",
+            "[ALPHA] Counter of audit events generated and sent to the audit backend.",
+            (),
+            (((), counters.event_total),),
+        ),
+        Family(
+            "apiserver_audit_error_total",
+            "counter",
+            "[ALPHA] Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected "
+            "by the error.",
+            ("plugin",),
+            tuple(((plugin,), count) for plugin, count in sorted(counters.error_total.items())),
+        ),
+        Family(
+            "apiserver_audit_level_total",
+            "counter",
+            "[ALPHA] Counter of policy levels for audit events (1 per request).",
+            ("level",),
+            tuple(((level,), count) for level, count in sorted(counters.level_total.items())),
+        ),
+        Family(
+            "apiserver_audit_requests_rejected_total",
+            "counter",
+            "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.",
+            (),
+            (((), counters.requests_rejected_total),),
+        ),
+        *(
+            Family(name, kind, text, ("backend",), tuple(((key,), getattr(book, field)) for key, book in books.items()))
+            for name, kind, field, text in _COLUMNS
+        ),
+        Family(
+            "decklog_backend_dropped_events_total",
+            "counter",
+            "Events that a backend gave up, by the reason.",
+            ("backend", "reason"),
+            tuple(
+                ((key, reason), count) for key, book in books.items() for reason, count in sorted(book.dropped.items())
+            ),
+        ),
+    )
+
+
+_COLUMNS = (
+    ("decklog_backend_processed_events_total", "counter", "processed", "Events that came into a backend."),
+    (
+        "decklog_backend_delivered_events_total",
+        "counter",
+        "delivered",
+        "Events that were written, or taken by the receiver.",
+    ),
+    ("decklog_backend_queued_events", "gauge", "queued", "Events that wait in the batch buffer."),
+    ("decklog_backend_in_flight_events", "gauge", "in_flight", "Events that are on their way."),
+    ("decklog_backend_spooled_events", "gauge", "spooled", "Events that wait on disk for the receiver."),
+    ("decklog_backend_parked_events", "gauge", "parked", "Events that the receiver refused, kept aside on disk."),
+)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _KEY = "decklog.option"
 
 
+class Seconds(float):
+    """A duration in seconds; as a flag it takes Go's spelling (``30s``, ``1m30s``), as kube-apiserver's do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """One option as users meet it."""
@@ -25,7 +29,7 @@ class Flag:
     field: str
     """The dataclass field that it fills."""
     type: type[Any]
-    """str, int, float or bool."""
+    """str, int, float, bool, or Seconds: a Go duration."""
     default: Any
     help: str
     """One sentence, with the unit."""

@@ -8,7 +8,7 @@ import pytest
 from decklog.audit.sink import Backend, DeliveryError
 from decklog.backends.blocking import Blocking
 from decklog.errors import DecklogError
-from decklog.metrics import AuditCounters
+from decklog.metrics import Account, AuditCounters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -118,3 +118,21 @@ def test_a_cancelled_wait_is_cancelled() -> None:
 
     asyncio.run(scenario())
     assert not counters.error_total
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["now", "later"])
+@pytest.mark.parametrize(
+    ("error", "booked"), [(DeliveryError("log", 2, "full"), {}), (ValueError("a fault"), {"failed": 2})]
+)
+def test_a_crash_is_booked_for_the_plugin(error: Exception, booked: dict[str, int], later: bool) -> None:
+    """Whoever raises DeliveryError has booked; whoever crashes has not."""
+    account = Account(processed=2, in_flight=2)
+
+    async def scenario() -> None:
+        promise = Blocking(Failing(error, later=later), AuditCounters(), account=account).process(EVENTS)
+        if promise is not None:
+            await promise
+
+    asyncio.run(scenario())
+    assert account.dropped == booked
+    assert account.balanced

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import os
 import stat
@@ -16,11 +17,11 @@ from backends.faulty_disk import FaultyDisk
 from backends.log_family import Clock, all_numbers, line, numbers
 from decklog.audit.event import Event, User
 from decklog.audit.sink import Backend, DeliveryError
+from decklog.backends.books import Entered
 from decklog.backends.log import LogBackend, LogOptions, log_backend
 from decklog.disk import Disk
 from decklog.errors import DecklogError
-from decklog.metrics import AuditCounters
-from decklog.options import flags
+from decklog.metrics import Account, AuditCounters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +52,15 @@ def encode(event: Event) -> bytes:
 
 
 def backend(
-    path: Path | str, disk: Disk | None = None, counters: AuditCounters | None = None, **options: object
+    path: Path | str,
+    disk: Disk | None = None,
+    counters: AuditCounters | None = None,
+    account: Account | None = None,
+    **options: object,
 ) -> LogBackend:
     made = replace(LogOptions(path=str(path), max_size_mib=1), **options)  # type: ignore[arg-type]  # because: mypy cannot check names that come as a mapping
-    return log_backend(made, encode, counters if counters is not None else AuditCounters(), disk=disk, clock_ns=Clock())
+    counters = counters if counters is not None else AuditCounters()
+    return log_backend(made, encode, counters, account=account, disk=disk, clock_ns=Clock())
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -124,6 +130,28 @@ def test_a_full_disk_is_counted_once_an_event_and_is_over_when_there_is_room(tmp
     asyncio.run(scenario())
     assert [number for number in numbers(path.read_bytes()) if number >= 0] == [2]
     assert counters.error_total == {"log": 3}
+
+
+def test_a_long_call_is_written_piece_by_piece(tmp_path: Path) -> None:
+    """In order, whole, and each line that finds no room is counted, wherever the room ends."""
+    path = tmp_path / "audit.log"
+    account = Account()
+    disk = FaultyDisk("full", 2, only="append")
+    many = [event(number) for number in range(100, 200)]
+
+    async def scenario() -> None:
+        async with Entered(backend(path, disk, account=account), account) as log:
+            with pytest.raises(DeliveryError, match="No space left") as caught:
+                log.process(many)
+            assert caught.value.lost == account.dropped["failed"] > 0
+            assert account.balanced
+            disk.freed()
+            log.process(many)
+
+    asyncio.run(scenario())
+    whole = [number for number in all_numbers(path) if number >= 0]
+    assert whole[-100:] == list(range(100, 200))
+    assert whole[:-100] == list(range(100, 200 - account.dropped["failed"]))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -228,13 +256,47 @@ def test_a_log_that_is_moved_is_followed_without_any_event(how: str, tmp_path: P
         assert numbers(path.read_bytes())[-1:] == [2]
 
 
+@pytest.mark.parametrize(
+    ("name", "calls", "full", "delivered", "dropped"),
+    [
+        ("one by one", [[0], [1]], False, 2, {}),
+        ("several in a call", [[0, 1, 2], []], False, 3, {}),
+        ("alone and not to be encoded", [[13]], False, 0, {"unencodable": 1}),
+        ("among others", [[12, 13, 14]], False, 2, {"unencodable": 1}),
+        ("all of a call", [[13, 13]], False, 0, {"unencodable": 2}),
+        ("alone on a full disk", [[0]], True, 0, {"failed": 1}),
+        ("several on a full disk", [[0, 13, 1]], True, 0, {"failed": 2, "unencodable": 1}),
+    ],
+)
+def test_every_event_is_booked(
+    name: str, calls: list[list[int]], full: bool, delivered: int, dropped: dict[str, int], tmp_path: Path
+) -> None:
+    """Written, ``failed`` or ``unencodable``: each event that came in is in one column after each call."""
+    account = Account()
+    disk = FaultyDisk("full", 1, only="append") if full else None
+    log = Entered(backend(tmp_path / "audit.log", disk, account=account), account)
+
+    async def scenario() -> None:
+        async with log:
+            for call in calls:
+                with contextlib.suppress(DeliveryError):
+                    log.process([event(number) for number in call])
+                assert account.balanced, name
+                assert account.in_flight == 0, name
+
+    asyncio.run(scenario())
+    assert account.delivered == delivered, name
+    assert account.dropped == dropped, name
+
+
 def test_events_that_nobody_could_keep_are_counted_at_the_end(tmp_path: Path) -> None:
     """A log that vanishes with its directory, and cannot come back, ends with a count."""
     path = tmp_path / "d" / "audit.log"
     counters = AuditCounters()
+    account = Account(processed=1, delivered=1)
 
     async def scenario() -> None:
-        async with backend(path, counters=counters) as log:
+        async with backend(path, counters=counters, account=account) as log:
             path.unlink()
             path.parent.rmdir()
             path.parent.write_text("in the way")
@@ -245,9 +307,11 @@ def test_events_that_nobody_could_keep_are_counted_at_the_end(tmp_path: Path) ->
             await scenario()
         except OSError:
             counters.error_total["log"] += 1  # the caretaker was faster: the line was refused at once
+            account.delivered, account.dropped["failed"] = 0, 1
 
     asyncio.run(guarded())
     assert counters.error_total == {"log": 1}
+    assert (account.dropped, account.balanced) == ({"failed": 1}, True)
 
 
 def test_standard_output_is_spelled_with_a_dash() -> None:
@@ -261,54 +325,3 @@ def test_standard_output_is_spelled_with_a_dash() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
     assert numbers(done.stdout) == [0, 1, 2]
-
-
-GOOD = LogOptions(path="audit.log")
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "problems"),
-    [
-        ("the defaults", GOOD, []),
-        ("strict and legacy", replace(GOOD, mode="blocking-strict", format="legacy"), []),
-        ("zeros are no limits", replace(GOOD, max_size_mib=0, max_age_days=0, max_backups=0), []),
-        ("without a log nothing is wrong", replace(GOOD, path="", mode="x", format="y", max_size_mib=-1), []),
-        (
-            "modes are case-sensitive",
-            replace(GOOD, mode="Blocking"),
-            ['invalid audit log mode Blocking, allowed modes are "batch,blocking,blocking-strict"'],
-        ),
-        (
-            "batch comes later",
-            replace(GOOD, mode="batch"),
-            ['audit log mode batch is not offered yet, use "blocking" or "blocking-strict"'],
-        ),
-        (
-            "everything at once, in the order of the server",
-            replace(GOOD, mode="", format="yaml", max_size_mib=-3, max_age_days=-1, max_backups=-2),
-            [
-                'invalid audit log mode , allowed modes are "batch,blocking,blocking-strict"',
-                'invalid audit log format yaml, allowed formats are "legacy,json"',
-                "--audit-log-maxage -1 can't be a negative number",
-                "--audit-log-maxbackup -2 can't be a negative number",
-                "--audit-log-maxsize -3 can't be a negative number",
-            ],
-        ),
-    ],
-)
-def test_options_are_checked_in_the_servers_words(name: str, options: LogOptions, problems: list[str]) -> None:
-    """Every problem is told at once, as kube-apiserver words it."""
-    assert options.problems() == problems, name
-
-
-def test_flags_have_the_servers_names_types_and_defaults() -> None:
-    """A kube-apiserver manifest's log flags can be copied."""
-    assert {flag.name: (flag.type, flag.default) for flag in flags(LogOptions)} == {
-        "--audit-log-path": (str, ""),
-        "--audit-log-format": (str, "json"),
-        "--audit-log-mode": (str, "blocking"),
-        "--audit-log-maxsize": (int, 100),
-        "--audit-log-maxage": (int, 366),
-        "--audit-log-maxbackup": (int, 100),
-        "--audit-log-compress": (bool, False),
-    }

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from decklog.audit.sink import DeliveryError
+from decklog.backends.books import Crashes
 from decklog.backends.failures import Failures, Notices
+from decklog.metrics import Account
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -26,13 +27,22 @@ class Blocking:
     """Waits for its backend, and never raises from `process`.
 
     A DeliveryError was counted and told by the plugin that raised it; here it ends. Any other exception is a fault of
-    the plugin, which has counted nothing: it is counted here, under the plugin's printed name, and told.
+    the plugin, which has counted nothing: it is counted here, under the plugin's printed name, booked in `account` as
+    ``failed``, and told.
     """
 
-    def __init__(self, backend: Backend, counters: AuditCounters, *, notices: Notices | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        counters: AuditCounters,
+        *,
+        account: Account | None = None,
+        notices: Notices | None = None,
+    ) -> None:
         self._backend = backend
         self._notices = notices or Notices()
-        self._failures = Failures(str(backend), counters, self._notices)
+        failures = Failures(str(backend), counters, self._notices)
+        self._crashes = Crashes(failures, account if account is not None else Account())
 
     def __str__(self) -> str:
         return f"blocking<{self._backend}>"
@@ -41,10 +51,8 @@ class Blocking:
         """Take `events`, in order; the awaitable, if there is one, never raises either."""
         try:
             promise = self._backend.process(events)
-        except DeliveryError:
-            return None
         except Exception as error:  # noqa: BLE001  # because: this mode's promise is that no failure refuses a request
-            self._failures.lost(len(events), error)
+            self._crashes.settle(len(events), error)
             return None
         return promise if promise is None else self._wait(promise, len(events))
 
@@ -68,7 +76,5 @@ class Blocking:
     async def _wait(self, promise: Awaitable[None], count: int) -> None:
         try:
             await promise
-        except DeliveryError:
-            pass
         except Exception as error:  # noqa: BLE001  # because: the same promise, kept later
-            self._failures.lost(count, error)
+            self._crashes.settle(count, error)

@@ -3,9 +3,7 @@
 | what | kube-apiserver | here | why |
 |---|---|---|---|
 | lost events are told | a line each, and the event | a line a cause a minute | no floods, no events in diagnostics |
-| many events in a call | one write each | one write, if they fit | the same bytes, fewer system calls |
-| mode ``batch`` | offered | not yet | comes with the webhook |
-
+| many events in a call | one write each | one for 32 lines, if they fit | the same bytes, fewer system calls |
 
 Rotation and retention have tables of their own (`rotate`, `retention`).
 """
@@ -14,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from decklog.audit.sink import DeliveryError
+from decklog.backends.books import give_up
 from decklog.backends.caretaker import Caretaker
 from decklog.backends.failures import Failures, Notices, Troubles
+from decklog.backends.log_options import LogOptions
 from decklog.backends.retention import Limits, Retention
 from decklog.backends.rotate import RotatingFile
 from decklog.backends.stream import Stream
 from decklog.disk import Disk
-from decklog.options import option
+from decklog.metrics import Account
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -37,73 +36,14 @@ if TYPE_CHECKING:
 
     Sweep = Callable[[Callable[[], bool]], None]
 
+__all__ = ["LogBackend", "LogOptions", "log_backend"]
+
 STDOUT: Final = "-"
 PLUGIN: Final = "log"
 """The name in apiserver_audit_error_total and in `str`."""
 _MIB: Final = 1024 * 1024
-_MODES: Final = ("blocking", "blocking-strict")
-_FORMATS: Final = ("json", "legacy")
-
-
-@dataclass(frozen=True, slots=True)
-class LogOptions:
-    """The flags of the log backend: names, defaults and meaning are kube-apiserver's (spec §7)."""
-
-    path: str = option(
-        "--audit-log-path", "", "Write audit events to this file; - is standard output. Unset: no log.", metavar="FILE"
-    )
-    format: str = option(
-        "--audit-log-format",
-        "json",
-        "How events are written: json, one object a line, or legacy, one line of text.",
-        choices=_FORMATS,
-    )
-    mode: str = option(
-        "--audit-log-mode",
-        "blocking",
-        "blocking: a request waits for its events to be written, a failure is counted. blocking-strict: a request "
-        "whose RequestReceived event cannot be written is refused.",
-        choices=_MODES,
-    )
-    max_size_mib: int = option(
-        "--audit-log-maxsize", 100, "Rotate the log before it grows past this many MiB; 0: never.", metavar="MIB"
-    )
-    max_age_days: int = option(
-        "--audit-log-maxage", 366, "Remove rotated logs older than this many days; 0: keep them.", metavar="DAYS"
-    )
-    max_backups: int = option(
-        "--audit-log-maxbackup", 100, "Keep this many rotated logs, the newest; 0: all.", metavar="COUNT"
-    )
-    compress: bool = option("--audit-log-compress", default=False, help="Compress rotated logs with gzip.")
-
-    @property
-    def enabled(self) -> bool:
-        """Tell whether there is a log at all."""
-        return bool(self.path)
-
-    def problems(self) -> list[str]:
-        """Say everything that is wrong, in kube-apiserver's words and order (spec §7); nothing if there is no log."""
-        return [*self._mode_problems(), *self._format_problems(), *self._size_problems()] if self.enabled else []
-
-    def _mode_problems(self) -> list[str]:
-        if self.mode in _MODES:
-            return []
-        if self.mode == "batch":
-            return ['audit log mode batch is not offered yet, use "blocking" or "blocking-strict"']
-        return [f'invalid audit log mode {self.mode}, allowed modes are "batch,blocking,blocking-strict"']
-
-    def _format_problems(self) -> list[str]:
-        if self.format in _FORMATS:
-            return []
-        return [f'invalid audit log format {self.format}, allowed formats are "legacy,json"']
-
-    def _size_problems(self) -> list[str]:
-        numbers = (
-            ("--audit-log-maxage", self.max_age_days),
-            ("--audit-log-maxbackup", self.max_backups),
-            ("--audit-log-maxsize", self.max_size_mib),
-        )
-        return [f"{flag} {number} can't be a negative number" for flag, number in numbers if number < 0]
+_PIECE: Final = 32
+"""Lines in a write of many."""
 
 
 class LineWriter(Protocol):
@@ -135,6 +75,8 @@ class LineWriter(Protocol):
 class LogBackend:
     """Writes events as lines. `process` is synchronous: when it returns, the operating system has them.
 
+    Books in `account` what is written, and what is not as ``failed`` or ``unencodable``.
+
     Raises DeliveryError after having tried every event of the call; it has counted them by then, so that wrappings
     need not and strict mode counts the same. Make one with `log_backend`.
     """
@@ -148,6 +90,7 @@ class LogBackend:
         troubles: Troubles,
         notices: Notices,
         sweep: Sweep,
+        account: Account | None = None,
     ) -> None:
         self._writer = writer
         self._write = writer.write
@@ -156,6 +99,7 @@ class LogBackend:
         self._troubles = troubles
         self._notices = notices
         self._sweep = sweep
+        self._account = account if account is not None else Account()
         self._swept = 0
         self._caretaker: Caretaker | None = None
 
@@ -169,14 +113,24 @@ class LogBackend:
 
     def process(self, events: Sequence[Event]) -> None:
         """Write `events` in order."""
-        if len(events) == 1:  # nearly always: a request's stages come one by one
+        try:
+            (event,) = events  # nearly always: a request's stages come one by one
+        except ValueError:
+            pass
+        else:
             try:
-                self._write(self._encode(events[0]))
+                self._write(self._encode(event))
             except OSError as error:
                 raise self._lost(0, None, (error,)) from error
             except Exception as error:
                 raise self._lost(1, error, ()) from error
+            account = self._account
+            account.in_flight -= 1
+            account.delivered += 1
             return
+        self._process_many(events)
+
+    def _process_many(self, events: Sequence[Event]) -> None:
         lines = []
         encode = self._encode
         bad: Exception | None = None
@@ -185,9 +139,21 @@ class LogBackend:
                 lines.append(encode(event))
             except Exception as error:  # noqa: BLE001  # because: an event that nobody can encode hurts only itself
                 bad = error
-        errors = self._writer.write_lines(lines) if lines else ()
+        errors = self._write_many(lines)
+        written = len(lines) - len(errors)
+        self._account.in_flight -= written
+        self._account.delivered += written
         if errors or bad is not None:
             raise self._lost(len(events) - len(lines), bad, errors)
+
+    def _write_many(self, lines: list[bytes]) -> Sequence[OSError]:
+        """Write piece by piece: of a large one that does not fit, the writer would write every line by itself."""
+        if len(lines) <= _PIECE:
+            return self._writer.write_lines(lines) if lines else ()
+        errors: list[OSError] = []
+        for begin in range(0, len(lines), _PIECE):
+            errors += self._writer.write_lines(lines[begin : begin + _PIECE])
+        return errors
 
     def reopen(self) -> None:
         """Follow a renamed log at once: for SIGHUP, from `loop.add_signal_handler`. Loses and doubles nothing."""
@@ -213,11 +179,15 @@ class LogBackend:
         finally:
             self._caretaker = None
             if unkept := self._writer.close():
+                self._account.delivered -= unkept
+                self._account.dropped["failed"] += unkept
                 self._failures.lost(unkept, "the log was removed and could not be made anew")
             self._notices.flush(everything=True)
 
     def _lost(self, refused: int, bad: Exception | None, errors: Sequence[OSError]) -> DeliveryError:
-        """Count each failure under its cause; one error tells of all."""
+        """Book and count each failure under its cause; one error tells of all."""
+        give_up(self._account, refused, "unencodable")
+        give_up(self._account, len(errors), "failed")
         told = [self._failures.lost(refused, bad)] if bad is not None else []
         told += [self._failures.lost(1, error) for error in errors]
         causes = dict.fromkeys(str(failure.cause) for failure in told)
@@ -236,6 +206,7 @@ def log_backend(
     encode: Callable[[Event], bytes],
     counters: AuditCounters,
     *,
+    account: Account | None = None,
     disk: Disk | None = None,
     clock_ns: Callable[[], int] = time.time_ns,
 ) -> LogBackend:
@@ -257,6 +228,7 @@ def log_backend(
         troubles=troubles,
         notices=notices,
         sweep=sweep,
+        account=account,
     )
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from decklog.audit.times import DurationError, format_duration, parse_duration
 from decklog.errors import DecklogError
-from decklog.options import flags
+from decklog.options import Seconds, flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,10 +63,33 @@ def _instance(options: type[Any], given: dict[str, Any]) -> Any:
         raise DecklogError(str(error)) from error
 
 
+class _Duration(click.ParamType[Seconds]):
+    """A Go duration."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Seconds:
+        """Read it; a Seconds is taken as it is."""
+        if isinstance(value, Seconds):
+            return value
+        try:
+            return Seconds(parse_duration(str(value)) / 1e9)
+        except DurationError as error:
+            self.fail(f"{error}: give a number with its unit, such as 500ms, 10s or 1m30s", param, ctx)
+
+
+_TYPES: Final[dict[type, Any]] = {Seconds: _Duration()}
+
+
+def _spelled(default: Any) -> Any:
+    """Spell a default as a user would give it."""
+    return format_duration(round(default * 1e9)) if isinstance(default, Seconds) else default
+
+
 def _click_option(flag: Flag, key: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     settings: dict[str, Any] = {
-        "type": click.Choice(flag.choices) if flag.choices else flag.type,
-        "default": flag.default,
+        "type": _TYPES.get(flag.type, flag.type) if not flag.choices else click.Choice(flag.choices),
+        "default": _spelled(flag.default),
         "show_default": flag.default is not None and flag.default != "",
         "help": flag.help,
         "metavar": flag.metavar or None,
