@@ -13,7 +13,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch, decision, encode, log_writer, path
+from benchmarks import batch, decision, encode, log_writer, path, webhook
 
 PARTS = {
     "decision": decision.run,
@@ -21,6 +21,7 @@ PARTS = {
     "path": path.run,
     "log": log_writer.run,
     "batch": batch.run,
+    "webhook": webhook.run,
 }
 
 

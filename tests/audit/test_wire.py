@@ -30,8 +30,10 @@ from decklog.audit.wire import (
     decode_list,
     decode_with_rest,
     encode_event,
+    encode_item,
     encode_line,
     encode_list,
+    join_items,
     split_list,
 )
 from decklog.testing import event
@@ -166,6 +168,7 @@ def test_a_list_holds_bare_items() -> None:
         b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[' + b",".join(items) + b"]}\n"
     )
     assert encode_list([one, two]) == expected
+    assert join_items([encode_item(one), encode_item(two)]) == expected
     assert encode_list([]) == b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":[]}\n'
     assert decode_list(expected) == (one, two)
     assert split_list(expected) == tuple(items)

@@ -35,7 +35,7 @@ from decklog.audit.legacy import NoGroups
 from decklog.audit.times import are_canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "WireError",
@@ -44,8 +44,10 @@ __all__ = [
     "decode_list",
     "decode_with_rest",
     "encode_event",
+    "encode_item",
     "encode_line",
     "encode_list",
+    "join_items",
     "split_list",
 ]
 
@@ -101,7 +103,17 @@ def encode_line(event: Event) -> bytes:
 
 def encode_list(events: Iterable[Event]) -> bytes:
     """Encode events as the body of a webhook call: an EventList and a newline; its items carry no kind (spec §1.2)."""
-    return b"".join((_LIST_HEAD, b",".join(_bare_line(event)[:-1] for event in events), b"]}\n"))
+    return join_items([_bare_line(event)[:-1] for event in events])
+
+
+def encode_item(event: Event) -> bytes:
+    """Encode one event as it stands in an EventList: without kind and apiVersion."""
+    return _bare_line(event)[:-1]
+
+
+def join_items(items: Sequence[bytes]) -> bytes:
+    """Make the body of a webhook call of encoded items."""
+    return b"".join((_LIST_HEAD, b",".join(items), b"]}\n"))
 
 
 def _bare_line(event: Event) -> bytes:

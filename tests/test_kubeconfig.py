@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from decklog.errors import DecklogError
+from decklog.kubeconfig import ClusterAccess, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVER = "https://audit.example:8443/events"
+
+
+def kubeconfig(
+    directory: Path, cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None, **more: Any
+) -> Path:
+    """Write a kubeconfig of one context beside the files that it may name."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "audit",
+        "contexts": [{"name": "audit", "context": {"cluster": "receiver", "user": "shipper"}}],
+        "clusters": [{"name": "receiver", "cluster": {"server": SERVER, **(cluster or {})}}],
+        "users": [{"name": "shipper", "user": user or {}}],
+        **more,
+    }
+    (directory / "ca.crt").write_bytes(b"CA")
+    (directory / "tls.crt").write_bytes(b"CERTIFICATE")
+    (directory / "tls.key").write_bytes(b"KEY")
+    (directory / "token").write_text("from-file\n")
+    path = directory / "webhook.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster", "user", "access"),
+    [
+        ("a server alone", {}, {}, ClusterAccess(SERVER)),
+        ("a server without a scheme", {"server": "10.0.0.1:80"}, {}, ClusterAccess("http://10.0.0.1:80")),
+        ("a CA beside the file", {"certificate-authority": "ca.crt"}, {}, ClusterAccess(SERVER, b"CA")),
+        (
+            "a CA in the file wins over one beside it",
+            {"certificate-authority": "nowhere", "certificate-authority-data": encoded("INLINE")},
+            {},
+            ClusterAccess(SERVER, b"INLINE"),
+        ),
+        (
+            "no verification",
+            {"insecure-skip-tls-verify": True},
+            {},
+            ClusterAccess(SERVER, insecure_skip_tls_verify=True),
+        ),
+        ("a name to verify", {"tls-server-name": "a"}, {}, ClusterAccess(SERVER, tls_server_name="a")),
+        ("a token", {}, {"token": "secret"}, ClusterAccess(SERVER, token="secret")),
+        ("a password", {}, {"username": "u", "password": "p"}, ClusterAccess(SERVER, username="u", password="p")),
+        (
+            "a client certificate",
+            {},
+            {"client-certificate": "tls.crt", "client-key": "tls.key"},
+            ClusterAccess(SERVER, client_certificate_pem=b"CERTIFICATE", client_key_pem=b"KEY"),
+        ),
+        (
+            "a client certificate in the file",
+            {},
+            {"client-certificate-data": encoded("C"), "client-key-data": encoded("K")},
+            ClusterAccess(SERVER, client_certificate_pem=b"C", client_key_pem=b"K"),
+        ),
+        ("unknown keys are ignored", {"future": 1}, {"future": {}}, ClusterAccess(SERVER)),
+    ],
+)
+def test_the_current_context_says_where_and_as_whom(
+    tmp_path: Path, name: str, cluster: dict[str, Any], user: dict[str, Any], access: ClusterAccess
+) -> None:
+    """Each key of a cluster and of a user; paths are relative to the file."""
+    assert load(kubeconfig(tmp_path, cluster, user)) == access, name
+
+
+def test_a_token_file_is_named_not_read(tmp_path: Path) -> None:
+    """It is read when it is needed, because it changes."""
+    assert load(kubeconfig(tmp_path, user={"tokenFile": "token"})).token_file == str(tmp_path / "token")
+
+
+@pytest.mark.parametrize(
+    ("name", "cluster", "user", "more", "text"),
+    [
+        ("no server", {"server": ""}, {}, {}, "invalid configuration: default cluster has no server defined"),
+        ("no context", {}, {}, {"contexts": []}, "current-context 'audit' is not among the contexts"),
+        (
+            "clusters that are no list",
+            {},
+            {},
+            {"clusters": {"a": 1}},
+            "clusters is a list of names with a cluster each",
+        ),
+        ("a proxy", {"proxy-url": "http://p"}, {}, {}, "proxy-url is not supported: "),
+        ("a plugin", {}, {"exec": {"command": "aws"}}, {}, "exec is not supported here: use a token"),
+        ("a provider", {}, {"auth-provider": {"name": "gcp"}}, {}, "auth-provider is not supported here: "),
+        ("a CA that is not there", {"certificate-authority": "no.crt"}, {}, {}, "certificate-authority: cannot read "),
+        ("no base64", {"certificate-authority-data": "%%"}, {}, {}, "certificate-authority-data is not base64"),
+        ("a token file that is not there", {}, {"tokenFile": "no"}, {}, "tokenFile: "),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    tmp_path: Path, name: str, cluster: dict[str, Any], user: dict[str, Any], more: dict[str, Any], text: str
+) -> None:
+    """The error begins with the file and names the key."""
+    path = kubeconfig(tmp_path, cluster, user, **more)
+    with pytest.raises(DecklogError) as error:
+        load(path)
+    assert str(error.value).startswith(f"{path}: {text}"), name
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("", ": invalid configuration: no configuration has been provided"),
+        ("a: [", ":1:5: not YAML: "),
+        ("- a", ": a kubeconfig is a mapping with clusters, users and contexts"),
+        ("{}", ": invalid configuration: default cluster has no server defined"),
+    ],
+)
+def test_a_file_that_is_no_kubeconfig(tmp_path: Path, content: str, text: str) -> None:
+    """It is said what the file is not, with the place where it breaks."""
+    path = tmp_path / "webhook.yaml"
+    path.write_text(content)
+    with pytest.raises(DecklogError) as error:
+        load(path)
+    assert str(error.value).startswith(f"{path}{text}")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """The error says what to do."""
+    with pytest.raises(DecklogError, match=r"cannot read the kubeconfig .*: No such file or directory: give another"):
+        load(tmp_path / "no.yaml")
+
+
+def test_secrets_are_not_in_its_text() -> None:
+    """A log of the access shows nobody how to use it."""
+    access = ClusterAccess(SERVER, client_key_pem=b"KEY", token="TOKEN", username="u", password="PASSWORD")
+    assert not any(secret in repr(access) for secret in ("KEY", "TOKEN", "PASSWORD"))
+
+
+def test_certificates_that_cannot_be_used() -> None:
+    """The error names the server, not OpenSSL's source lines alone."""
+    with pytest.raises(DecklogError, match="the certificates of the kubeconfig for https://"):
+        ClusterAccess(SERVER, ca_pem=b"no certificate").ssl_context()
