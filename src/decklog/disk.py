@@ -68,6 +68,10 @@ class Disk:
         """Return when the file's bytes and length are on the device."""
         _datasync(fd)
 
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(fd, size)
+
     def sync_dir(self, directory: Path) -> None:
         """Return when the directory's names are on the device."""
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
