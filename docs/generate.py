@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from decklog.audit.times import format_duration
 from decklog.cli import decklog
+from decklog.config import OPTIONS
+from decklog.metrics import AuditCounters, families
+from decklog.options import Flag, Seconds, flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HERE = Path(__file__).parent
 HEAD = "<!-- Written by docs/generate.py from the commands themselves; edit those. -->\n\n"
@@ -32,6 +36,32 @@ EXIT_CODES = """\
 
 Errors are one line on stderr: `decklog: what is wrong: what to do`. A closed pipe ends a command in silence, with 0.
 """
+
+
+CONFIG = """\
+Every flag can stand in a file as well: its name without the dashes. The file is the one named by `--config` or
+`DECKLOG_CONFIG`, else `./decklog.yaml`, else `/etc/decklog/decklog.yaml`. Flags win over `DECKLOG_*` variables
+(`--audit-log-path` is `DECKLOG_AUDIT_LOG_PATH`), these over the file, the file over the defaults. A file is checked
+whole: unknown keys, keys given twice and wrong types are errors, each with its line and column.
+
+```yaml
+audit-policy-file: /etc/decklog/audit-policy.yaml
+audit-log-path: /var/log/decklog/audit.log
+audit-log-maxbackup: 10
+audit-webhook-config-file: /etc/decklog/webhook.yaml
+audit-webhook-batch-max-wait: 5s
+audit-webhook-spool-dir: /var/lib/decklog/spool
+metrics-listen: "9095"
+```"""
+KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Seconds: "duration, such as `10s`"}
+METRICS = """\
+`--metrics-listen` serves them in Prometheus' text format at `/metrics`, with `/healthz` and `/readyz` beside them.
+kube-apiserver's audit metrics have its names, labels and help texts.
+
+For each backend, at any time: processed = delivered + queued + in flight + spooled + parked + dropped. `backend` is
+`log` or `webhook`; the reasons of drops are: `failed` (it could not be written, or every attempt to deliver it failed),
+`unencodable`, `buffer-full` (the batch buffer), `shut-down` (not delivered when the process had to end), `too-large`
+(truncation), `spool-full`."""
 
 
 def cli_page() -> str:
@@ -73,12 +103,41 @@ def _prose(text: str) -> Iterator[str]:
             yield " ".join(paragraph.split()).replace("*", "\\*")
 
 
-def _table(titles: tuple[str, str], rows: list[tuple[str, str]]) -> str:
-    lines = [titles, ("---", "---"), *rows]
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [titles, ("---",) * len(titles), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in lines)
 
 
-PAGES = {"cli.md": cli_page}
+def config_page() -> str:
+    """Give the page of the configuration file."""
+    parts = ["# Configuration", CONFIG]
+    for options in OPTIONS:
+        parts.append(f"## {(options.__doc__ or '').strip().splitlines()[0]}")
+        parts.append(_table(("Key", "Type", "Default", "Meaning"), [_setting(flag) for flag in flags(options)]))
+    return HEAD + "\n\n".join(parts)
+
+
+def _setting(flag: Flag) -> tuple[str, ...]:
+    kind = " or ".join(f"`{choice}`" for choice in flag.choices) or KINDS.get(flag.type, flag.type.__name__)
+    if isinstance(flag.default, Seconds):
+        default = format_duration(round(flag.default * 1e9))
+    else:
+        default = str(flag.default).lower() if isinstance(flag.default, bool) else str(flag.default)
+    return f"`{flag.name.removeprefix('--')}`", kind, f"`{default}`" if default else "", flag.help
+
+
+def metrics_page() -> str:
+    """Give the page of the metrics."""
+    counters = AuditCounters()
+    counters.account("log")
+    rows = [
+        (f"`{family.name}`", family.kind, ", ".join(family.label_names), family.help.removeprefix("[ALPHA] "))
+        for family in families(counters)
+    ]
+    return HEAD + "\n\n".join(["# Metrics", METRICS, _table(("Name", "Kind", "Labels", "What it counts"), rows)])
+
+
+PAGES = {"cli.md": cli_page, "config.md": config_page, "metrics.md": metrics_page}
 
 
 def main(arguments: list[str]) -> int:

@@ -62,8 +62,8 @@ def test_wrong_options_are_told_at_once() -> None:
 
 
 PLUMBING = {
-    "nothing": (False, False, "auditing is off: no --audit-log-path"),
-    "a policy alone": (True, False, "auditing is off: no --audit-log-path"),
+    "nothing": (False, False, "auditing is off: no --audit-log-path and no --audit-webhook-config-file"),
+    "a policy alone": (True, False, "auditing is off: no --audit-log-path and no --audit-webhook-config-file"),
     "a log alone": (False, True, "auditing is off: no --audit-policy-file"),
     "both": (True, True, "blocking<log>"),
 }

@@ -11,18 +11,28 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from decklog import certificates, listen
+from decklog import certificates, kubeconfig, listen
 from decklog.asgi import AuditMiddleware
+from decklog.audit.event import Stage
 from decklog.audit.legacy import legacy_line
-from decklog.audit.wire import encode_line
+from decklog.audit.wire import encode_item, encode_line, encode_list, join_items
 from decklog.backends.batch import Batch
 from decklog.backends.blocking import Blocking
 from decklog.backends.books import Entered
 from decklog.backends.failures import Failures, Notices
-from decklog.backends.log import LogOptions, log_backend
+from decklog.backends.intents import IntentLog
+from decklog.backends.log import LogBackend, log_backend
+from decklog.backends.log_options import LogOptions
+from decklog.backends.spool import Spool
+from decklog.backends.spool_files import SpoolFiles
 from decklog.backends.truncate import Truncate
+from decklog.backends.union import Union
+from decklog.backends.webhook import HttpPoster, Webhook
+from decklog.backends.webhook_options import WebhookOptions
 from decklog.config import AuditOptions
+from decklog.disk import Disk
 from decklog.errors import DecklogError
+from decklog.health import Health, HealthOptions, Readiness
 from decklog.metrics import AuditCounters
 from decklog.policy.reader import load
 from decklog.sandbox.app import NOTICE, Sandbox
@@ -34,8 +44,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from decklog.asgi import Application, Identify
+    from decklog.audit.event import Event
     from decklog.audit.sink import Backend
-    from decklog.backends.log import LogBackend
+    from decklog.metrics import Account
     from decklog.policy.rules import Policy
     from decklog.sandbox.identities import Credentials
     from decklog.sandbox.options import SandboxOptions
@@ -45,26 +56,79 @@ logger = logging.getLogger(__name__)
 
 def log_to(path: str, *, counters: AuditCounters | None = None, **tuning: Any) -> Backend:
     """Make a blocking log backend for `path`; `tuning` are the fields of LogOptions (``max_size_mib=10`` …)."""
-    options = replace(LogOptions(path=path), **tuning)
-    AuditOptions(log=options).check()
-    return backend_of(options, counters if counters is not None else AuditCounters())[0]
+    options = AuditOptions(log=replace(LogOptions(path=path), **tuning))
+    options.check()
+    return _log_nest(options, counters if counters is not None else AuditCounters())[0]
 
 
-def backend_of(options: LogOptions, counters: AuditCounters) -> tuple[Backend, LogBackend]:
-    """Make the log backend in its mode: (the nest, the log itself, whose `reopen` SIGHUP calls)."""
-    encode = legacy_line if options.format == "legacy" else encode_line
-    account = counters.account("log")
-    log = log_backend(options, encode, counters, account=account)
-    nest: Backend = log
-    plugin = str(log)
-    if options.mode == "batch":
+def backend_of(options: AuditOptions, counters: AuditCounters) -> tuple[Backend | None, LogBackend | None]:
+    """Make the backends that the options ask for: (their nest, the log itself, whose `reopen` SIGHUP calls).
+
+    ``union[blocking<log>, truncate<batch<webhook>>]``: truncation is outermost, as in kube-apiserver, then the mode.
+    """
+    nests: list[Backend] = []
+    log = None
+    if options.log.enabled:
+        nest, log = _log_nest(options, counters)
+        nests.append(nest)
+    if options.webhook.enabled:
+        nests.append(_webhook_nest(options, counters))
+    if not nests:
+        return None, None
+    return (nests[0] if len(nests) == 1 else Union(nests)), log
+
+
+def _log_nest(options: AuditOptions, counters: AuditCounters) -> tuple[Backend, LogBackend]:
+    chosen, account = options.log, counters.account("log")
+    encode = legacy_line if chosen.format == "legacy" else encode_line
+    log = log_backend(chosen, encode, counters, account=account)
+    return _wrapped(log, options, chosen, encode, counters, account), log
+
+
+def _webhook_nest(options: AuditOptions, counters: AuditCounters) -> Backend:
+    chosen, account = options.webhook, counters.account("webhook")
+    notices = Notices()
+    failures = Failures("webhook", counters, notices)
+    poster = HttpPoster(kubeconfig.load(chosen.config_file))
+    leaf: Spool | Webhook
+    if chosen.spool_dir:
+        files = SpoolFiles(chosen.spool_dir, Disk(), max_bytes=chosen.spool_max_bytes)
+        leaf = Spool(
+            poster,
+            files,
+            encode_item=encode_item,
+            join=join_items,
+            account=account,
+            failures=failures,
+            notices=notices,
+        )
+    else:
+        leaf = Webhook(poster, encode_list, account=account, failures=failures, initial_backoff_s=chosen.backoff_s)
+    return _wrapped(leaf, options, chosen, encode_line, counters, account)
+
+
+def _wrapped(
+    leaf: LogBackend | Spool | Webhook,
+    options: AuditOptions,
+    chosen: LogOptions | WebhookOptions,
+    encode: Callable[[Event], bytes],
+    counters: AuditCounters,
+    account: Account,
+) -> Backend:
+    """Put the mode round a leaf, truncation round that, and the book's entry round all."""
+    nest: Backend = leaf
+    plugin = str(leaf)
+    if chosen.mode == "batch":
         plugin = "buffered"
-        nest = Batch(log, options.batch, account=account, counters=counters, asynchronous=False)
-    elif options.mode == "blocking":
-        nest = Blocking(log, counters, account=account)
-    if options.truncate_enabled:
-        nest = Truncate(nest, options.truncation(), encode, account=account, counters=counters)
-    return Entered(nest, account, failures=Failures(plugin, counters, Notices())), log
+        keep = leaf.keep if isinstance(leaf, Spool) else None
+        asynchronous = not isinstance(leaf, LogBackend)
+        nest = Batch(leaf, chosen.batch, account=account, counters=counters, asynchronous=asynchronous, keep=keep)
+    elif chosen.mode == "blocking":
+        nest = Blocking(leaf, counters, account=account)
+    if chosen.truncate_enabled:
+        limits = chosen.truncation(fields=options.backends.truncate_fields)
+        nest = Truncate(nest, limits, encode, account=account, counters=counters)
+    return Entered(nest, account, failures=Failures(plugin, counters, Notices()))
 
 
 def policy_of(options: AuditOptions) -> Policy | None:
@@ -85,10 +149,12 @@ class Audited:
         options.check()
         self.counters = AuditCounters()
         self.policy = policy_of(options)
-        self.backend: Backend | None = None
-        self.log: LogBackend | None = None
-        if options.log.enabled:
-            self.backend, self.log = backend_of(options.log, self.counters)
+        self.backend, self.log = backend_of(
+            options if self.policy else replace(options, webhook=WebhookOptions()), self.counters
+        )
+        self.intents: IntentLog | None = None
+        if self.policy is not None and self.backend is not None and options.strict:
+            self.intents = IntentLog(options.intent_path, Disk()) if _omits_received(self.policy) else None
         self.app: Application = app
         if self.policy is not None and self.backend is not None:
             self.app = AuditMiddleware(
@@ -100,14 +166,22 @@ class Audited:
                 counters=self.counters,
                 own_backend=False,
                 deadlines=deadlines,
+                intents=self.intents,
             )
 
     @property
     def plumbing(self) -> str:
         """The nest of backends in one line, or why nothing is recorded."""
         if self.backend is None:
-            return "auditing is off: no --audit-log-path"
+            return "auditing is off: no --audit-log-path and no --audit-webhook-config-file"
         return str(self.backend) if self.policy is not None else "auditing is off: no --audit-policy-file"
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Start backend and intents for as long as `stack` lives. Raises DecklogError when they cannot."""
+        if self.backend is not None:
+            await stack.enter_async_context(self.backend)
+        if self.intents is not None:
+            await stack.enter_async_context(self.intents)
 
     def reopen(self) -> None:
         """Follow a log that was renamed (SIGHUP, logrotate)."""
@@ -122,7 +196,12 @@ class AuditedSandbox:
     constructor or when entering, before anything is served.
     """
 
-    def __init__(self, options: AuditOptions, sandbox: SandboxOptions, address: str) -> None:
+    def __init__(
+        self, options: AuditOptions, sandbox: SandboxOptions, address: str, health: HealthOptions | None = None
+    ) -> None:
+        self._health = health or HealthOptions()
+        self.metrics_url = ""
+        """Where metrics are served, once entered; empty: nowhere."""
         people = accounts(sandbox)
         host = listen.parse_address(address)[0]
         self.credentials: Credentials = issue(people, sorted({host, "localhost", "127.0.0.1"}), clock=_now)
@@ -133,8 +212,15 @@ class AuditedSandbox:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        if self.audited.backend is not None:
-            await self._stack.enter_async_context(self.audited.backend)
+        try:
+            await self.audited.start(self._stack)
+            if self._health.address:
+                health = Health(self.audited.counters, Readiness(self.audited.counters))
+                served = await self._stack.enter_async_context(listen.serve(health, self._health.address))
+                self.metrics_url = f"{served.url}/metrics"
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
@@ -155,6 +241,8 @@ class AuditedSandbox:
                 self.write_kubeconfig(self._kubeconfig_out, url)
             announce(NOTICE)
             announce(f"audit: {self.audited.plumbing}")
+            if self.metrics_url:
+                announce(f"metrics on {self.metrics_url}")
             announce(line)
 
         async with self:
@@ -177,6 +265,12 @@ class AuditedSandbox:
     def _tls(self) -> Any:
         authority = self.credentials.authority.certificate_pem
         return certificates.server_context(self.credentials.server, authority)
+
+
+def _omits_received(policy: Policy) -> bool:
+    """Whether any request is let through without a RequestReceived event."""
+    received = Stage.REQUEST_RECEIVED
+    return received in policy.omit_stages or any(received in rule.omit_stages for rule in policy.rules)
 
 
 def _now() -> datetime:

@@ -18,10 +18,12 @@ def generate(directory: Path, *args: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-def test_the_page_of_the_command_line_is_written_and_checked(tmp_path: Path) -> None:
-    """The generator writes the page, finds it in date, and names it once it is not."""
-    stale = "docs/cli.md is out of date: run python docs/generate.py\n"
-    assert generate(tmp_path, "--check") == (1, stale)
+def test_the_pages_are_written_and_checked(tmp_path: Path) -> None:
+    """The generator writes the pages, finds them in date, and names one once it is not."""
+    stale, *others = (
+        f"docs/{page}.md is out of date: run python docs/generate.py\n" for page in ("cli", "config", "metrics")
+    )
+    assert generate(tmp_path, "--check") == (1, stale + "".join(others))
     assert generate(tmp_path) == (0, "")
     assert generate(tmp_path, "--check") == (0, "")
     page = tmp_path / "cli.md"

@@ -118,7 +118,7 @@ async def _demonstrate(place: Path, address: str, *, keep: bool) -> None:
 
 def _options(place: Path, log: Path) -> tuple[Any, Any]:
     """Write the demo's policy to its place and make the options of a sandbox from it."""
-    from decklog.backends.log import LogOptions  # noqa: PLC0415  # because: see command
+    from decklog.backends.log_options import LogOptions  # noqa: PLC0415  # because: see command
     from decklog.config import AuditOptions  # noqa: PLC0415  # because: see command
     from decklog.policy.options import PolicyOptions  # noqa: PLC0415  # because: see command
     from decklog.sandbox.options import SandboxOptions  # noqa: PLC0415  # because: see command

@@ -56,6 +56,35 @@ def flags_from(options: type[Any], argument: str) -> Callable[[Callable[..., Any
     return decorate
 
 
+def configured(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--config``: defaults from decklog.yaml, below flags and environment.
+
+    Stands outermost, so that it is read before the command's other options.
+    """
+    return click.option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_configure,
+        envvar=environment_name("--config"),
+        show_envvar=True,
+        help="Take what is not given here from this file.  [default: ./decklog.yaml or /etc/decklog/decklog.yaml]",
+    )(command)
+
+
+def _configure(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    del param
+    from decklog import config  # noqa: PLC0415  # because: the options of every floor, which --help does not need
+
+    path = config.find(value or "")
+    if path is None or ctx.resilient_parsing:
+        return
+    values = config.read(path)
+    keys = {name: param.name for param in ctx.command.params for name in param.opts}
+    ctx.default_map = {keys[name]: value for name, value in values.items() if name in keys and keys[name] is not None}
+
+
 def _instance(options: type[Any], given: dict[str, Any]) -> Any:
     try:
         return options(**given)

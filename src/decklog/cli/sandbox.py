@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from decklog.backends.log import LogOptions
-from decklog.cli.flags import flags_from
+from decklog.backends.log_options import LogOptions
+from decklog.backends.options import BackendOptions
+from decklog.backends.webhook_options import WebhookOptions
+from decklog.cli.flags import configured, flags_from
 from decklog.config import AuditOptions
+from decklog.health import HealthOptions
 from decklog.policy.options import PolicyOptions
 from decklog.recorder.options import RecorderOptions
 from decklog.sandbox.options import SandboxOptions
@@ -25,13 +28,24 @@ if TYPE_CHECKING:
     short_help="Run a small in-memory API server whose requests are audited.",
     epilog="Example: decklog sandbox --audit-policy-file policy.yaml --audit-log-path audit.log --kubeconfig-out kube",
 )
+@configured
 @click.option("--listen", default="127.0.0.1:6443", show_default=True, metavar="HOST:PORT", help="Serve here.")
 @flags_from(SandboxOptions, "sandbox")
 @flags_from(PolicyOptions, "policy")
 @flags_from(RecorderOptions, "recorder")
 @flags_from(LogOptions, "log")
+@flags_from(WebhookOptions, "webhook")
+@flags_from(BackendOptions, "backends")
+@flags_from(HealthOptions, "health")
 def command(
-    listen: str, sandbox: SandboxOptions, policy: PolicyOptions, recorder: RecorderOptions, log: LogOptions
+    listen: str,
+    sandbox: SandboxOptions,
+    policy: PolicyOptions,
+    recorder: RecorderOptions,
+    log: LogOptions,
+    webhook: WebhookOptions,
+    backends: BackendOptions,
+    health: HealthOptions,
 ) -> None:
     """Run a small in-memory API server whose requests are audited.
 
@@ -45,8 +59,8 @@ def command(
     from decklog.listen import run  # noqa: PLC0415  # because: the same
 
     logging.basicConfig(format="decklog: %(message)s", stream=sys.stderr, level=logging.WARNING)
-    options = AuditOptions(policy, recorder, log)
-    served = AuditedSandbox(options, sandbox, listen)
+    options = AuditOptions(policy, recorder, log, webhook, backends)
+    served = AuditedSandbox(options, sandbox, listen, health)
     stopped = run(_serve(served))
     if stopped is signal.SIGINT:
         raise click.Abort
