@@ -74,3 +74,29 @@ HIJACKS = [(101, True, False, 101), (403, True, False, 101), (403, True, True, 4
 def test_after_a_hijack_the_code_is_101(code: int, upgrade: bool, echoed: bool, expected: int) -> None:
     """An answer to an upgrade without Audit-Id was written by whoever took the connection over."""
     assert hijacked(code, upgrade=upgrade, audit_id_echoed=echoed) == expected
+
+
+PROTOBUF_STATUS = b"k8s\x00\n\x0c\n\x02v1\x12\x06Status\x12\x04\x1a\x02no"
+HARD = {
+    "gzipped protobuf": (gzip.compress(PROTOBUF_STATUS), "gzip", "no"),
+    "damaged protobuf": (PROTOBUF_STATUS[:-3] + b"\x7fno", "", ""),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_status_in_protobuf_never_raises(name: str) -> None:
+    """What is packed is unpacked first; what is damaged says nothing but its code."""
+    body, encoding, message = HARD[name]
+    answer = Answer(404, "application/vnd.kubernetes.protobuf", body, encoding)
+    told = attributes("GET", "/api/v1/pods")
+    rendered = render(answer, told, whole=True, limit=1 << 20, aggregated=False, typed=True)
+    assert (rendered.status.code, rendered.status.message) == (404, message)
+
+
+@pytest.mark.parametrize("details", [b'{"causes":null}', b'{"name":null}', b'{"retryAfterSeconds":1.5}', b"5"])
+def test_odd_details_do_not_take_the_message_with_them(details: bytes) -> None:
+    """The words of a Status are told whatever its details hold."""
+    answer = Answer(400, JSON, b'{"kind":"Status","message":"no","details":' + details + b"}")
+    told = attributes("GET", "/api/v1/pods")
+    rendered = render(answer, told, whole=True, limit=1 << 20, aggregated=False, typed=True)
+    assert rendered.status.message == "no"

@@ -91,10 +91,18 @@ REFUSED = {
     "requested [{Group  g    }] without impersonating a user": True,
     'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "shop"': False,
     'configmaps "cannot impersonate" not found': False,
+    'pods "x cannot impersonate resource y" not found': False,
+    'pods "x" is forbidden: User "a" cannot impersonate resource " is forbidden: User "eve" cannot get resource': False,
 }
 
 
 @pytest.mark.parametrize("message", REFUSED)
 def test_an_answer_says_whether_the_impersonation_itself_was_refused(message: str) -> None:
     """Only the refusal of the impersonation, not of what came after it, takes the user out of the event."""
-    assert refused(403, message) is REFUSED[message]
+    code = 400 if message.startswith("requested") else 403
+    assert refused(code, message) is REFUSED[message]
+
+
+def test_only_a_refusal_takes_the_user_out_of_the_event() -> None:
+    """A 404 whose message repeats the words of a refusal says nothing of the impersonation."""
+    assert not refused(404, 'users is forbidden: User "a" cannot impersonate resource "users"')

@@ -161,3 +161,36 @@ def test_content_types_are_read_without_their_parameters() -> None:
 def test_the_kind_is_read_from_any_body(body: bytes, kind: str | None) -> None:
     """Also from one that the fast parser refuses."""
     assert types(Raw(body)).kind == kind
+
+
+ODD = {
+    "a bad byte in the name": b'{"kind":"Pod","metadata":{"name":"\xff"}}',
+    "nested deeper than Python recurses": b'{"kind":"Pod","x":' + b"[" * 1100 + b"]" * 1100 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_type_is_read_whatever_else_the_body_holds(name: str) -> None:
+    """Bytes that are no UTF-8 and deep nesting hide neither the kind nor stop the managed fields."""
+    raw = to_json(ODD[name], "application/json")
+    assert types(raw).kind == "Pod"
+
+
+def test_a_bad_byte_beside_managed_fields_is_no_error() -> None:
+    """The fields are cut out as from any other body."""
+    raw = Raw(b'{"metadata":{"managedFields":[1],"\xff":1}}')
+    assert b"managedFields" not in bytes(drop_managed_fields(raw))
+
+
+LAUGHS = {
+    "a cycle": bytes.fromhex("d81c81d81d00"),
+    "a list that shares itself twice per level": b"\x95\xd8\x1c\x81\x00"
+    + b"".join(b"\xd8\x1c\x82" + b"\xd8\x1d" + bytes([level]) + b"\xd8\x1d" + bytes([level]) for level in range(20)),
+}
+
+
+@pytest.mark.parametrize("name", LAUGHS)
+def test_shared_references_in_cbor_cannot_make_more_of_a_body(name: str) -> None:
+    """A body that unfolds beyond its own length, or for ever, is unreadable."""
+    with pytest.raises(UnreadableError):
+        to_json(LAUGHS[name], "application/cbor")

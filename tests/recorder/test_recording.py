@@ -336,3 +336,14 @@ def test_an_application_of_its_own_has_objects_without_kind() -> None:
     event = life(recording(("POST", "/orders")), Answer(201, "application/json", body), submitted)[-1]
     assert not event.request_object
     assert not event.response_object
+
+
+def test_of_some_parts_the_longest_counts_and_none_that_took_no_time() -> None:
+    """Authorization is a maximum, etcd a sum; zero is not written."""
+    clock = FixedClock()
+    record = recording(clock=clock)
+    for part, took in (("authorization", 5), ("authorization", 7), ("etcd", 5), ("etcd", 7), ("response-write", 0)):
+        record.latency(part, took)
+    clock.advance(1)
+    told = {key.rpartition("/")[2]: value for key, value in record.completed(OK)[-1].annotations.items()}
+    assert told == {"authorization": "7ns", "etcd": "12ns", "total": "1s"}

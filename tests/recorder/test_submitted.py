@@ -208,3 +208,16 @@ def test_a_reference_is_filled_from_the_object_where_the_url_is_silent() -> None
 def test_an_object_without_metadata_adds_nothing(body: bytes) -> None:
     """Odd shapes are no error."""
     assert metadata(Submitted(JSON), Raw(body)) == Metadata()
+
+
+CLIENT_WORDS = {
+    "the name of the object (strict decoding error) does not match the name on the URL (x)": 400,
+    'pods "x" is forbidden: User "a" cannot " is forbidden: exceeded quota: q': 403,
+}
+
+
+@pytest.mark.parametrize("message", CLIENT_WORDS)
+def test_what_the_client_chose_to_be_called_does_not_hide_its_body(message: str) -> None:
+    """A name that repeats the server's words for a body that was not decoded is only a name."""
+    status = Status(message=message, code=CLIENT_WORDS[message])
+    assert was_recorded(attributes("POST", "/api/v1/namespaces/d/pods"), status, is_status=True)

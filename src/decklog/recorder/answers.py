@@ -51,12 +51,13 @@ class Rendered(Struct, frozen=True):
     """Why there is an object that is not recorded."""
 
 
-class _Status(Struct, rename={"api_version": "apiVersion"}):
-    kind: str | None = None
-    api_version: str | None = None
+class _Words(Struct):
     status: str | None = None
     message: str | None = None
     reason: str | None = None
+
+
+class _Status(_Words):
     details: StatusDetails | None = None
 
 
@@ -68,7 +69,8 @@ _NOT_ACCEPTABLE: Final = 406
 _STATUS_PREFIX: Final = re.compile(rb'\s*\{\s*"kind"\s*:\s*"Status"|k8s\x00.{0,24}Status', re.DOTALL)
 _OBJECT: Final = b'{"kind":"'
 _STATUS: Final = b'{"kind":"Status"'
-_AUTHORIZER: Final = re.compile(r'(?:^| is )forbidden: User ".*" cannot ', re.DOTALL)
+_AUTHORIZER: Final = re.compile(r'User "(?:[^"\\]|\\.)*" cannot ', re.DOTALL)
+_QUOTED_NAME: Final = re.compile(r'(?<!\\)" is forbidden: ')
 _CONNECT: Final = frozenset({"exec", "attach", "portforward", "proxy"})
 
 
@@ -104,10 +106,11 @@ def render(
     if answer.cut:
         return Rendered(plain.status, omitted=f"{answer.length} bytes, limit {len(answer.body)}") if whole else plain
     try:
-        raw = objects.to_json(objects.inflate(answer.body, answer.encoding, limit), answer.content_type)
+        body = objects.inflate(answer.body, answer.encoding, limit)
+        raw = objects.to_json(body, answer.content_type)
     except UnreadableError:
         return plain
-    rendered = _status_of(answer, raw, typed=typed)
+    rendered = _status_of(answer, body, raw, typed=typed)
     if rendered is None or (aggregated and not _by_filters(answer.code, rendered.status.message)):
         return plain
     return rendered
@@ -133,7 +136,7 @@ def _can_be_status(answer: Answer) -> bool:
     return bool(answer.encoding) or may_be_status(answer.body) or "yaml" in answer.content_type
 
 
-def _status_of(answer: Answer, raw: Raw, *, typed: bool) -> Rendered | None:
+def _status_of(answer: Answer, body: bytes, raw: Raw, *, typed: bool) -> Rendered | None:
     """Take the Status out of an object; None when the object is none that the API machinery renders."""
     types = objects.types(raw)
     if not types.kind:
@@ -141,8 +144,10 @@ def _status_of(answer: Answer, raw: Raw, *, typed: bool) -> Rendered | None:
     if types.kind != "Status":
         return Rendered(Status(code=answer.code), object=raw)
     if objects.media_type(answer.content_type) == objects.PROTOBUF_TYPE:
-        inner = protobuf.unwrap(answer.body)[2]
-        read = protobuf.status(inner)
+        try:
+            read = protobuf.status(protobuf.unwrap(body)[2])
+        except ValueError:
+            read = Status()
         return Rendered(
             Status(
                 status=read.status, message=read.message, reason=read.reason, details=read.details, code=answer.code
@@ -150,12 +155,12 @@ def _status_of(answer: Answer, raw: Raw, *, typed: bool) -> Rendered | None:
             is_status=True,
             object=raw,
         )
-    found = objects.read(raw, _Status) or _Status()
+    found = objects.read(raw, _Status) or objects.read(raw, _Words) or _Status()
     status = Status(
         status=found.status or "",
         message=found.message or "",
         reason=found.reason or "",
-        details=found.details,
+        details=found.details if isinstance(found, _Status) else None,
         code=answer.code,
     )
     return Rendered(status, is_status=True, object=raw)
@@ -163,7 +168,13 @@ def _status_of(answer: Answer, raw: Raw, *, typed: bool) -> Rendered | None:
 
 def by_authorizer(status: Status) -> bool:
     """Whether a 403 comes from the authorizer, before the handler (admission says no in other words)."""
-    return status.code == 403 and _AUTHORIZER.search(status.message) is not None
+    return status.code == 403 and _AUTHORIZER.match(refusal(status.message)) is not None
+
+
+def refusal(message: str) -> str:
+    """Give what a 403 says after the name that it quotes, which the client chose and which may say anything."""
+    ends = [found.end() for found in _QUOTED_NAME.finditer(message)]
+    return message[ends[-1] :] if ends else message.partition("forbidden: ")[2]
 
 
 def _by_filters(code: int, message: str) -> bool:

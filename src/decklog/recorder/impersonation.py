@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from decklog.audit.event import User
+from decklog.recorder.answers import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +21,8 @@ _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 _NODE: Final = "system:node:"
 _EXTRA: Final = "impersonate-extra-"
 
-_REFUSED: Final = re.compile(r"cannot impersonate(?:-on:[a-z-]+:[a-z]+)? resource |without impersonating a user")
+_REFUSED: Final = re.compile(r'User "(?:[^"\\]|\\.)*" cannot impersonate(?:-on:[a-z-]+:[a-z]+)? resource ', re.DOTALL)
+_NO_USER: Final = re.compile(r"requested \[.*\] without impersonating a user", re.DOTALL)
 
 
 def requested(headers: Iterable[tuple[str, str]]) -> User | None:
@@ -78,4 +80,6 @@ def constrained(user: User) -> tuple[User, str]:
 
 def refused(code: int, message: str) -> bool:
     """Whether an answer says that the impersonation itself was refused, so that the request never acted as anybody."""
-    return code >= 400 and _REFUSED.search(message) is not None
+    if code == 400:
+        return _NO_USER.match(message) is not None
+    return code == 403 and _REFUSED.match(refusal(message)) is not None

@@ -110,7 +110,10 @@ def _from_cbor(body: bytes) -> Raw:
         value = cbor2.loads(body)
     except (cbor2.CBORDecodeError, RecursionError, ValueError, OverflowError) as error:
         raise UnreadableError("broken CBOR") from error
-    return dump(_plain(value))
+    try:
+        return dump(_plain(value, [len(body)]))
+    except RecursionError:
+        raise UnreadableError("CBOR that refers to itself or is nested too deeply") from None
 
 
 def _from_protobuf(body: bytes) -> Raw:
@@ -154,17 +157,23 @@ def dump(value: Any, *, sort: bool = True) -> Raw:
     return Raw(text.encode("utf-8", "replace"))
 
 
-def _plain(value: Any) -> Any:
-    """CBOR → JSON values. Kubernetes writes its strings as CBOR byte strings; bytes that are no text become base64."""
+def _plain(value: Any, left: list[int]) -> Any:
+    """CBOR → JSON values. Kubernetes writes its strings as CBOR byte strings; bytes that are no text become base64.
+
+    `left` counts down from the length of the body: only shared references can make more of it than it holds.
+    """
+    left[0] -= 1 + (len(value) if isinstance(value, bytes | str) else 0)
+    if left[0] < 0:
+        raise UnreadableError("CBOR whose shared references make it larger than it is")
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(_plain(key, left)): _plain(item, left) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, left) for item in value]
     return value
 
 
@@ -176,19 +185,30 @@ def types(raw: Raw) -> TypeMeta:
 def read(raw: Raw | bytes, shape: type[T]) -> T | None:
     """Decode the few fields of `shape` out of a JSON object; None when it has another shape.
 
-    msgspec skips the rest without building it. What it refuses but Go reads (lone surrogates, deep nesting) goes
-    through the standard library, as long as that can read it.
+    msgspec skips the rest without building it. What it refuses but Go reads (lone surrogates, bytes that are no UTF-8,
+    deep nesting) is taken apart as text.
     """
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError:
         return None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    wanted = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # because: all shapes are Structs
     try:
-        return msgspec.convert(json.loads(bytes(raw).decode("utf-8", "replace")), shape)
-    except (ValueError, RecursionError, msgspec.ValidationError):
+        text = bytes(raw).decode("utf-8", "replace").encode()
+        found = {key: _shallow(value) for key, value in jsontext.members(text) if key in wanted}
+        return msgspec.convert(found, shape)
+    except (ValueError, msgspec.ValidationError):
         return None
+
+
+def _shallow(raw: bytes) -> Any:
+    """Read a member's value; of an object that is nested too deeply only its strings."""
+    try:
+        return jsontext.load(raw)
+    except WireError:
+        return {key: jsontext.string(value) for key, value in jsontext.members(raw) if value.startswith(b'"')}
 
 
 Pairs = list[tuple[str, bytes]]
@@ -201,14 +221,14 @@ def members(raw: Raw | bytes) -> Pairs:
         return [(key, bytes(value)) for key, value in msgspec.json.decode(raw, type=dict[str, Raw]).items()]
     except msgspec.ValidationError:
         raise
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return jsontext.members(bytes(raw))
 
 
 def _elements(raw: bytes) -> list[bytes]:
     try:
         return [bytes(value) for value in msgspec.json.decode(raw, type=list[Raw])]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return jsontext.elements(raw)
 
 

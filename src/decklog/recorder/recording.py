@@ -47,6 +47,8 @@ RESPONSE_BODY: Final = "decklog/response-object"
 _LATENCY: Final = "apiserver.latency.k8s.io/"
 _SLOW_NS: Final = 500_000_000
 """Latency annotations are written past this (spec §5.8)."""
+_LONGEST: Final = frozenset({"authorization", "apf-queue-wait", "validating-webhook"})
+"""Parts of which the longest counts, not the sum."""
 _NOBODY: Final = User()
 
 # Members of an enum cost a look-up each time they are named through their class.
@@ -175,7 +177,8 @@ class Recording(Struct, gc=False):
         if self.enabled:
             if self._latencies is None:
                 self._latencies = {}
-            self._latencies[part] = self._latencies.get(part, 0) + nanoseconds
+            before = self._latencies.get(part, 0)
+            self._latencies[part] = max(before, nanoseconds) if part in _LONGEST else before + nanoseconds
 
     # What a door keeps of the bodies
 
@@ -325,7 +328,9 @@ class Recording(Struct, gc=False):
             return
         raw, changed = bodies.read_object(submitted, attributes, self._recorder.options.body_limit)
         if self._reference is not None and attributes.verb in bodies.WRITES and raw:
-            self._reference = bodies.refine(self._reference, bodies.metadata(submitted, raw))
+            self._reference = bodies.refine(
+                self._reference, bodies.metadata(submitted, raw, self._recorder.options.body_limit)
+            )
         if self.decision.level is not _METADATA:
             self._request_object = raw if attributes.verb == "patch" else self._kept(raw)
             if changed:
@@ -341,7 +346,8 @@ class Recording(Struct, gc=False):
     def _write_latencies(self, total_ns: int) -> None:
         """Past 500 ms, say where the time went (spec §5.8); a watch has no trackers."""
         for part, nanoseconds in (self._latencies or {}).items():
-            self.annotate(_LATENCY + part, format_duration(nanoseconds))
+            if nanoseconds:
+                self.annotate(_LATENCY + part, format_duration(nanoseconds))
         self.annotate(_LATENCY + "total", format_duration(total_ns))
 
 

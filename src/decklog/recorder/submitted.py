@@ -60,10 +60,10 @@ _NOT_REACHED: Final = frozenset({401, 405, 406, 413, 415, 429, 503})
 _ROUTER: Final = "the server could not find the requested resource"
 _OPTIONS: Final = frozenset({"CreateOptions", "UpdateOptions", "PatchOptions", "DeleteOptions", "ListOptions"})
 _NOT_DECODED: Final = re.compile(
-    r"unrecognized \(must be of type |cannot be handled as a |strict decoding error"
+    r"^[^(]*unrecognized \(must be of type |^[^(]*cannot be handled as a |^[^(]*strict decoding error"
     r"|^the API version in the data \(|^json: cannot unmarshal |^strconv\.|^invalid JSON patch"
-    r"|^decoded object cannot be converted to |^unable to decode |unexpected EOF$"
-    r"|without impersonating a user|^invalid timeout specified in the request URL"
+    r"|^decoded object cannot be converted to |^unable to decode |^[^(]*unexpected EOF$"
+    r"|^requested \[.*without impersonating a user|^invalid timeout specified in the request URL"
 )
 
 
@@ -131,11 +131,11 @@ def _delete_options(raw: Raw) -> Raw:
     return Raw(objects.join([("kind", kind), ("apiVersion", b'"meta.k8s.io/__internal"'), *rest]))
 
 
-def metadata(submitted: Submitted, raw: Raw) -> Metadata:
+def metadata(submitted: Submitted, raw: Raw, limit: int = 1 << 20) -> Metadata:
     """Read the object's own name, namespace, uid and resourceVersion."""
     if objects.media_type(submitted.content_type) == objects.PROTOBUF_TYPE:
         try:
-            return _protobuf_metadata(submitted.body)
+            return _protobuf_metadata(objects.inflate(submitted.body, submitted.encoding, limit))
         except ValueError:
             return Metadata()
     found = objects.read(raw, _Object)
