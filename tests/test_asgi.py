@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from decklog.asgi import AuditMiddleware
 from decklog.audit.event import User
 from decklog.audit.sink import DeliveryError
+from decklog.errors import DecklogError
 from decklog.policy.rules import Policy, Rule
 from decklog.testing import FixedClock, MemoryBackend, sequential_ids
 
@@ -450,8 +453,8 @@ def test_an_identification_that_fails_is_told_and_goes_on() -> None:
     assert backend.events[0].response_status.code == 500
 
 
-@pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
-def test_nothing_ends_without_a_last_event(error: type[BaseException]) -> None:
+@pytest.mark.parametrize(("error", "stage"), [(SystemExit, "Panic"), (GeneratorExit, "ResponseComplete")])
+def test_nothing_ends_without_a_last_event(error: type[BaseException], stage: str) -> None:
     """Also when the process is ending."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -461,7 +464,7 @@ def test_nothing_ends_without_a_last_event(error: type[BaseException]) -> None:
     client = Client()
     with pytest.raises(error):
         middleware(request(), client.receive, client.send).__await__().send(None)
-    assert backend.stages == ["RequestReceived", "ResponseComplete"]
+    assert backend.stages == ["RequestReceived", stage]
 
 
 class Broken(MemoryBackend):
@@ -493,3 +496,183 @@ def test_a_fault_of_the_backend_does_not_break_an_answer() -> None:
 
     middleware = AuditMiddleware(application, policy=METADATA, backend=backend, identify=lambda _: ALICE)
     assert run(middleware, request()).body == POD
+
+
+class MuteError(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def raises(error: BaseException) -> Application:
+    """Make an application that fails before it answers."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    return application
+
+
+def test_an_error_without_words_is_a_panic() -> None:
+    """Its kind is told."""
+    middleware, backend = audited(raises(MuteError()))
+    with pytest.raises(MuteError):
+        run(middleware, request())
+    status = backend.events[-1].response_status
+    assert status is not None
+    assert status.message == "APIServer panic'd: MuteError"
+
+
+def test_a_fault_of_the_recorder_costs_the_bodies_and_not_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is counted, annotated, and nothing the server hears of."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RecursionError("secret")
+
+    monkeypatch.setattr("decklog.asgi._Exchange._body", broken)
+    middleware, backend = audited(replies(201, POD))
+    assert run(middleware, request("POST", PODS), POD).body == POD
+    assert backend.stages == ["RequestReceived", "ResponseComplete"]
+    assert backend.events[-1].annotations == {"decklog/recording-error": "RecursionError"}
+    assert middleware.counters.error_total == {"recorder": 1}
+
+
+@pytest.mark.parametrize(("failing", "errors"), [(False, {}), (True, {"backend": 1})])
+def test_a_cancelled_request_does_not_take_its_delivery_along(failing: bool, errors: dict[str, int]) -> None:
+    """It goes on; what fails then is counted."""
+    taken: list[Event] = []
+
+    class Slow(MemoryBackend):
+        async def _later(self, events: Sequence[Event]) -> None:
+            await asyncio.sleep(0.05)
+            if failing:
+                raise RuntimeError("late")
+            taken.extend(events)
+
+        def process(self, events: Sequence[Event]) -> Awaitable[None]:  # type: ignore[override]
+            return self._later(list(events))
+
+    middleware = AuditMiddleware(replies(200), policy=METADATA, backend=Slow(), identify=lambda _: ALICE)
+
+    async def cancelled() -> None:
+        client = Client()
+        task = asyncio.ensure_future(middleware(request(), client.receive, client.send))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.1)
+
+    asyncio.run(cancelled())
+    assert (len(taken), dict(middleware.counters.error_total)) == (int(not failing), errors)
+
+
+def _call(function: Callable[[Scope], object], scope: Scope) -> object:
+    return function(scope)
+
+
+def test_an_identification_must_be_a_plain_function_and_give_a_user() -> None:
+    """Anything else is an error that says what to do."""
+
+    async def later(scope: Scope) -> User:
+        return ALICE
+
+    with pytest.raises(DecklogError, match="coroutine function"):
+        audited(replies(200), identify=later)
+    for wrong in (lambda _: "alice", functools.partial(_call, later)):
+        middleware, backend = audited(replies(200), identify=wrong)
+        with pytest.raises(DecklogError, match="a User or None"):
+            run(middleware, request())
+        assert backend.stages == ["ResponseStarted"]
+
+
+def test_a_client_that_went_away_is_no_panic() -> None:
+    """A write error ends the request; what had been answered is told."""
+
+    class Gone(Client):
+        async def send(self, message: Message) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError
+            await super().send(message)
+
+    middleware, backend = audited(replies(200, POD))
+    client = Gone()
+    with pytest.raises(OSError):  # noqa: PT011  # because: it has no text
+        asyncio.run(middleware(request(), client.receive, client.send))
+    assert backend.stages == ["RequestReceived", "ResponseComplete"]
+
+
+@pytest.mark.parametrize(("path", "uri"), [("/100%", "/100%25"), ("/a?b", "/a%3Fb"), ("/a%41", "/a%2541")])
+def test_without_a_raw_path_the_path_is_encoded(path: str, uri: str) -> None:
+    """It decodes to what the server gave."""
+    middleware, backend = audited(replies(200))
+    scope = request()
+    del scope["raw_path"]
+    scope["path"] = path
+    run(middleware, scope)
+    assert backend.events[0].request_uri == uri
+
+
+def test_the_first_content_type_counts() -> None:
+    """As in Go's Header.Get."""
+    middleware, backend = audited(replies(201, POD))
+    lines = ((b"content-type", b"application/json"), (b"content-type", b"text/plain"))
+    run(middleware, request("POST", PODS, *lines), POD)
+    assert bytes(backend.events[-1].request_object) == POD
+
+
+async def _returns_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive, send
+
+
+async def _fails_at_start(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no"})
+
+
+async def _returns_after_start(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+
+
+async def _fails_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    await _returns_after_start(scope, receive, send)
+    await receive()
+    raise LookupError
+
+
+class Unwritable(MemoryBackend):
+    """A backend that cannot start."""
+
+    async def __aenter__(self) -> Any:
+        raise DecklogError("no such directory")
+
+
+@pytest.mark.parametrize(
+    ("application", "backend", "said"),
+    [
+        (_returns_at_once, MemoryBackend(), ["startup.complete", "shutdown.complete"]),
+        (_fails_at_start, MemoryBackend(), ["startup.failed"]),
+        (_returns_after_start, MemoryBackend(), ["startup.complete", "shutdown.complete"]),
+        (_fails_at_the_end, MemoryBackend(), ["startup.complete"]),
+        (_returns_at_once, Unwritable(), ["startup.failed"]),
+    ],
+)
+def test_however_the_lifespan_ends_the_backend_is_drained(
+    application: Application, backend: MemoryBackend, said: list[str]
+) -> None:
+    """A backend that cannot start is told as such."""
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"].removeprefix("lifespan."))
+
+    middleware = AuditMiddleware(application, policy=METADATA, backend=backend)
+    with contextlib.suppress(LookupError):
+        asyncio.run(middleware({"type": "lifespan"}, receive, send))
+    assert (sent, backend.open) == (said, False)

@@ -1,8 +1,9 @@
 """A door: middleware that audits any ASGI application the way kube-apiserver audits itself.
 
-    app = AuditMiddleware(app, policy="audit-policy.yaml", backend=log("audit.log"), identify=user_of)
+    app = AuditMiddleware(app, policy="audit-policy.yaml", backend=log_to("audit.log"), identify=user_of)
 
-Bodies are relayed first and teed; nothing is buffered that the policy does not ask for, and streaming answers stream.
+`log_to` is `decklog.assembly.log_to`. Bodies are relayed first and teed; nothing is buffered that the policy does not
+ask for, and streaming answers stream.
 The record of the request in hand lies in ``scope["decklog"]`` (see `decklog.audit.notes`): an application may add
 annotations to it, or say whom the request acts for.
 
@@ -11,18 +12,22 @@ annotations to it, or say whom the request acts for.
 | a failed authentication | its own 401 handler answers | `identify` gave None: the application answers | its login |
 | a panic's answer | the connection drops | the exception goes on to the server | ASGI has no other way |
 | a WebSocket | code 101 at the hijack | 101 when accepted, 403 when closed before | ASGI's words for it |
+| ``/api/v1/watch`` | 500, no event | 500, no event | it fails before any audit filter there, too |
+| ``/%zz`` | 400, no event | 400, no event | Go's HTTP server refuses the request itself |
 | an aborted request | the handler returns | recorded with what had been answered | nothing ends without a last event |
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -32,6 +37,7 @@ from decklog.audit.event import User
 from decklog.audit.headers import authentication_attempts, origin
 from decklog.audit.quoting import internal_error
 from decklog.audit.sink import Backend, DeliveryError
+from decklog.errors import DecklogError
 from decklog.metrics import AuditCounters
 from decklog.policy.evaluator import Evaluator
 from decklog.policy.reader import load
@@ -58,6 +64,10 @@ ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
 """Who a request is by when nobody says otherwise."""
 
 _OPTIONS: Final = RecorderOptions()
+_PATH: Final = "/$&+,:;=@"
+_DRAIN_S: Final = 30.0
+_ERROR: Final = "decklog/recording-error"
+"""Annotation: the kind of the fault for which an event has no bodies."""
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +114,8 @@ class AuditMiddleware:
         deadlines: bool = False,
         intents: Intents | None = None,
     ) -> None:
+        if inspect.iscoroutinefunction(identify) or inspect.iscoroutinefunction(getattr(identify, "__call__", None)):  # noqa: B004  # because: an object may be callable by an async method
+            raise DecklogError("identify is a coroutine function: give a plain one that returns a User or None")
         self._app = app
         self._decide = Evaluator(load(policy).policy if isinstance(policy, str) else policy).decide
         self._backend = backend
@@ -116,6 +128,7 @@ class AuditMiddleware:
         self._deadlines = deadlines
         self._intents = intents
         self._starting = asyncio.Lock()
+        self._sends: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -137,41 +150,52 @@ class AuditMiddleware:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the backend before the application and drain it after, also round one that has no lifespan."""
+        first = await receive()
+        try:
+            await self._start()
+        except Exception as error:  # noqa: BLE001  # because: whatever it was, the server must hear that we cannot serve
+            text = str(error) if isinstance(error, DecklogError | OSError) else type(error).__name__
+            await send({"type": "lifespan.startup.failed", "message": f"audit backend cannot start: {text}"})
+            return
+        waiting = [first]
+        said = ""
+        asked = False
 
-        async def starting() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._start()
+        async def hearing() -> Message:
+            nonlocal asked
+            message = waiting.pop() if waiting else await receive()
+            asked = asked or message["type"] == "lifespan.shutdown"
             return message
 
-        async def stopping(message: Message) -> None:
-            if message["type"].startswith("lifespan.shutdown"):
-                await self._stack.aclose()
+        async def telling(message: Message) -> None:
+            nonlocal said
+            said = message["type"]
+            if said.startswith("lifespan.shutdown"):
+                await self._close()
             await send(message)
 
-        answered = False
-
-        async def noting(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await stopping(message)
-
         try:
-            await self._app(scope, starting, noting)
-        except Exception:
-            if answered:
-                raise
-            logger.debug("the application has no lifespan; the backend has one")
-            await self._bare_lifespan(receive, send)
+            try:
+                await self._app(scope, hearing, telling)
+            except Exception:
+                if said:
+                    raise
+                logger.debug("the application has no lifespan; the backend has one")
+            if not said:
+                await send({"type": "lifespan.startup.complete"})
+            if said in {"", "lifespan.startup.complete"}:
+                while not asked:
+                    asked = (await receive())["type"] == "lifespan.shutdown"
+                await self._close()
+                await send({"type": "lifespan.shutdown.complete"})
+        finally:
+            await self._close()
 
-    async def _bare_lifespan(self, receive: Receive, send: Send) -> None:
-        """Speak the lifespan protocol for an application that does not."""
-        await self._start()
-        await send({"type": "lifespan.startup.complete"})
-        while (await receive())["type"] != "lifespan.shutdown":
-            pass
+    async def _close(self) -> None:
+        """Wait for what nobody waits for any more, and drain the backend."""
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=_DRAIN_S)
         await self._stack.aclose()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _audited(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = request_target(scope)
@@ -190,7 +214,7 @@ class AuditMiddleware:
         identity, addresses, agent = origin(headers, client[0] if client else "", self._new_id)
         recording = self._recorder.open(attributes, self._decide(attributes, user), user, identity, addresses, agent)
         scope["decklog"] = recording
-        exchange = _Exchange(recording, self._deliver, receive, send, identity)
+        exchange = _Exchange(recording, self._deliver, receive, send, identity, self._fault)
         if user is None:
             attempted = "" if early else authentication_attempts(headers, target, certificate=_certificate(scope))
             await exchange.refused(self._app if failure is None else failing(failure), scope, attempted)
@@ -214,24 +238,62 @@ class AuditMiddleware:
     def _who(self, scope: Scope) -> tuple[User | None, Exception | None]:
         """Identify the sender; what fails in it is nobody, and the error goes on once the event is written."""
         try:
-            return self._identify(scope), None
+            user: Any = self._identify(scope)
         except Exception as error:  # noqa: BLE001  # because: raised again by `failing`, behind its event
             return None, error
+        if user is None or isinstance(user, User):
+            return user, None
+        if inspect.iscoroutine(user):
+            user.close()
+        return None, DecklogError(f"identify must give a User or None, not {type(user).__name__}")
 
     async def _deliver(self, *events: Event | None) -> None:
         ready = [event for event in events if event is not None]
         if ready:
-            waiting = self._backend.process(ready)
+            try:
+                waiting = self._backend.process(ready)
+            except DeliveryError:
+                raise
+            except Exception:
+                self.counters.error_total["backend"] += len(ready)
+                raise
             if waiting is not None:
-                await waiting
+                await self._shielded(waiting, len(ready))
+
+    async def _shielded(self, waiting: Awaitable[None], count: int) -> None:
+        """Wait for a delivery; it goes on when the request is cancelled, and is counted when it fails then."""
+
+        def over(sending: asyncio.Future[None]) -> None:
+            self._sends.discard(sending)
+            error = None if sending.cancelled() else sending.exception()
+            if sending.cancelled() or (error is not None and not isinstance(error, DeliveryError)):
+                self.counters.error_total["backend"] += count
+
+        sending = asyncio.ensure_future(waiting)
+        self._sends.add(sending)
+        sending.add_done_callback(over)
+        await asyncio.shield(sending)
+
+    def _fault(self, error: Exception) -> None:
+        """Count and tell a fault of the recorder: its kind alone, as its text may quote a body."""
+        self.counters.error_total["recorder"] += 1
+        logger.error("audit event could not be made whole: %s", type(error).__name__)
 
 
 class _Exchange:
     """One request on its way through the application: relays, tees, and tells the recording."""
 
     def __init__(
-        self, recording: Recording, deliver: Callable[..., Awaitable[None]], receive: Receive, send: Send, identity: str
+        self,
+        recording: Recording,
+        deliver: Callable[..., Awaitable[None]],
+        receive: Receive,
+        send: Send,
+        identity: str,
+        fault: Callable[[Exception], None],
     ) -> None:
+        self._fault = fault
+        self._gone: OSError | None = None
         self._recording = recording
         self._deliver = deliver
         self._receive = receive
@@ -252,20 +314,49 @@ class _Exchange:
         try:
             await app(scope, self.receive, self.send)
         except Exception as error:
-            await self._late(self._recording.panicked(str(error) or type(error).__name__, self._body()))
+            gone = self._gone is not None and self._gone in {error, error.__cause__}
+            await self._late(*self._last(None if gone else _words(error)))  # a write error is no panic
+            raise
+        except SystemExit as error:
+            await self._late(*self._last(None if self._code else _words(error)))
             raise
         except BaseException:  # cancelled, or the process is ending: what had been answered by then is told
-            await self._late(*self._recording.completed(self._answer(), self._body()))
+            await self._late(*self._last())
             raise
-        await self._late(*self._recording.completed(self._answer(), self._body()))
+        await self._late(*self._last())
+
+    def _last(self, panic: str | None = None) -> tuple[Event | None, ...]:
+        """Make the last events; what cannot be made with the bodies is made without."""
+        try:
+            return self._recorded(panic, self._answer(), self._body())
+        except Exception as error:  # noqa: BLE001  # because: the answer is out, and no fault of ours may break it
+            self._fault(error)
+            kind = type(error).__name__
+        try:
+            self._recording.annotate(_ERROR, kind)
+            return self._recorded(panic, Answer(self._code) if self._code else None, None)
+        except Exception as error:  # noqa: BLE001  # because: see above
+            self.stored = False
+            self._fault(error)
+            return ()
+
+    def _recorded(self, panic: str | None, answer: Answer | None, body: Submitted | None) -> tuple[Event | None, ...]:
+        if panic is None:
+            return self._recording.completed(answer, body)
+        return (self._recording.panicked(panic, body),)
 
     async def refused(self, app: Application, scope: Scope, attempted: str) -> None:
         """Let the application answer somebody whom nobody knows."""
         try:
             await app(scope, self.receive, self._send_head)
         finally:
-            answer = self._answer() or Answer(500)
-            await self._late(self._recording.unauthenticated(answer, attempted))
+            try:
+                event = self._recording.unauthenticated(self._answer() or Answer(500), attempted)
+            except Exception as error:  # noqa: BLE001  # because: see `_last`
+                self._fault(error)
+                self._recording.annotate(_ERROR, type(error).__name__)
+                event = self._recording.unauthenticated(Answer(self._code or 500), attempted)
+            await self._late(event)
 
     async def receive(self) -> Message:
         """Relay a message to the application, teeing the body."""
@@ -292,7 +383,11 @@ class _Exchange:
             message = self._begin(message, 101)
         elif kind == "websocket.close" and not self._code:
             self._code = 403
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError as error:
+            self._gone = error
+            raise
         if kind in {"http.response.body", "websocket.http.response.body"}:
             self._tee(message.get("body", b""))
 
@@ -314,7 +409,7 @@ class _Exchange:
     def _answer(self) -> Answer | None:
         if not self._code:
             return None
-        headers = {name.lower(): value for name, value in self._headers}
+        headers = {name.lower(): value for name, value in reversed(self._headers)}  # the first line counts
         return Answer(
             self._code,
             headers.get(b"content-type", b"").decode("latin-1"),
@@ -383,6 +478,14 @@ def failing(error: Exception) -> Application:
     return application
 
 
+def _words(error: BaseException) -> str:
+    """Give an exception's text, or its kind where it has none or cannot say it."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001  # because: the text is the application's, and so is its fault
+        return type(error).__name__
+
+
 def _cause(error: Exception) -> str:
     """Say why a delivery failed; of a fault the type alone, as its text may quote an event."""
     return str(error) if isinstance(error, DeliveryError) else f"audit backend failed: {type(error).__name__}"
@@ -393,13 +496,13 @@ def request_target(scope: Scope) -> bytes:
     target = scope.get("decklog.target")
     if isinstance(target, bytes):
         return target
-    path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    path: bytes = scope.get("raw_path") or quote(scope["path"].encode("utf-8", "surrogateescape"), _PATH).encode()
     query: bytes = scope.get("query_string", b"")
     return path + b"?" + query if query else path
 
 
 def _declared(headers: Headers) -> Submitted:
-    found = dict(headers)
+    found = dict(reversed(headers))  # the first line counts
     return Submitted(
         found.get(b"content-type", b"").decode("latin-1"),
         encoding=found.get(b"content-encoding", b"").decode("latin-1"),
