@@ -26,8 +26,8 @@ TABLES: Final[dict[str, Callable[[Path], Tally]]] = {
 }
 
 LATER: Final = {
-    "webhook": "the webhook backend",
-    "rotation": "the backends",
+    "webhook": "replaying the webhook scenarios",
+    "rotation": "replaying the rotation scenarios",
     "badpolicy.jsonl": "the policy workbench",
 }
 """Files and folders that belong to parts not built yet."""

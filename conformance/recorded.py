@@ -119,6 +119,8 @@ class Run:
     def user(self, row: Row) -> User | None:
         """Say who sent a row's request; None: nobody that the server knows (401)."""
         identities = self.identities["identities"]
+        if "anon" not in identities:
+            raise ValueError(f"{self.folder.name}: no identities.json with 'anon' stands in it or one folder up")
         identity = identities.get(row["identity"], {})
         if identity.get("user") and "tokens" not in identity and row["identity"] != "anon":
             return self._as_user(identity)

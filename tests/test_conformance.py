@@ -101,3 +101,67 @@ def test_an_empty_folder_is_the_user_s_input(tmp_path: Path) -> None:
     code, _, err = conformance(tmp_path)
     assert code == 2
     assert "give a folder" in err
+
+
+def _lifecycle(folder: Path, **changes: Any) -> tuple[int, str, str]:
+    """Judge one lifecycle row of a GET that should leave the events given."""
+    row = {
+        "name": "row", "handler": "handler writes body ok", "authorizer": "allow, empty reason",
+        "config": {"authenticated": True, "constrainedImpersonation": False, "level": "Metadata", "omitStages": None,
+                   "sinkFailsAtStage": "", "timeoutMs": 60000},
+        "request": {"method": "GET", "path": "/version", "headers": {}}, "events": [],
+    }  # fmt: skip
+    (folder / "lifecycle-golden.jsonl").write_text(json.dumps(row | changes) + "\n")
+    return conformance(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({"handler": "handler dances"}, "NotToldError: handler: handler dances", id="unknown handler"),
+        pytest.param({"authorizer": "shrugs"}, "NotToldError: authorizer: shrugs", id="unknown authorizer"),
+        pytest.param({"config": {}}, "KeyError: 'authenticated'", id="row without a setting"),
+    ],
+)
+def test_a_row_that_cannot_be_replayed_fails_alone(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    """It counts as failed and is named, and the file keeps its count."""
+    code, out, err = _lifecycle(tmp_path, **changes)
+    assert (code, out) == (1, "lifecycle-golden 0/1\n")
+    assert says in err
+
+
+def test_an_unresolvable_request_leaves_no_event(tmp_path: Path) -> None:
+    """The server answers a bare watch path before it audits."""
+    request = {"method": "GET", "path": "/api/v1/watch", "headers": {}}
+    assert _lifecycle(tmp_path, request=request)[:2] == (0, "lifecycle-golden 1/1\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        pytest.param({"authorizer": "authorizer: allow, reason 'why'"}, "'why'", id="reason of an allow"),
+        pytest.param({"authorizer": "allow, reason 'why', error 'x'"}, "'code': 200", id="allow with an error"),
+        pytest.param({"authorizer": "authorizer: deny, reason 'it's so'"}, '"it\'s so"', id="apostrophe"),
+        pytest.param({"handler": "handler panics with http.ErrAbortHandler"}, "net/http: abort Handler", id="abort"),
+        pytest.param({"handler": "handler panics with int 42"}, "panic'd: 42", id="panic with an int"),
+        pytest.param({"handler": "handler panics with the string boom"}, "panic'd: boom", id="panic with the string"),
+        pytest.param({"handler": "handler panics: boom"}, "panic'd: boom", id="panic with a colon"),
+        pytest.param({"handler": "handler writes 404"}, "'code': 404", id="writes"),
+        pytest.param({"handler": "handler answers status 404"}, "'code': 404", id="answers"),
+        pytest.param({"handler": "handler calls WriteHeader(404)"}, "'code': 404", id="WriteHeader"),
+        pytest.param({"handler": "handler returns 429"}, "'code': 429", id="returns 429"),
+        pytest.param({"handler": "handler calls Flush and writes nothing"}, "'code': 200", id="flush"),
+    ],
+)
+def test_the_words_of_a_lifecycle_row_are_understood(tmp_path: Path, changes: dict[str, Any], shown: str) -> None:
+    """The events that are written show what the words say."""
+    assert shown in _lifecycle(tmp_path, **changes)[2]
+
+
+def test_a_run_without_identities_says_what_is_missing(tmp_path: Path) -> None:
+    """The file is named, with where it is looked for."""
+    run = run_in(tmp_path)
+    (tmp_path / "identities.json").unlink()
+    code, _, err = conformance(run)
+    assert code == 1
+    assert "a-run: no identities.json with 'anon' stands in it or one folder up" in err
