@@ -17,9 +17,10 @@ from ask.logs import event, log
 from cli.running import PROGRAM, run
 from decklog.cli import decklog
 from decklog.cli.helm import Entry, Helm
-from decklog.errors import DoorError
+from decklog.errors import DecklogError, DoorError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BUILT = [name for name, entry in decklog.entries.items() if find_spec(entry.module) is not None]
@@ -90,6 +91,45 @@ def test_an_error_brings_its_own_exit_code() -> None:
     helm = Helm("decklog", {"door": Entry("broken_door", "Be broken.")})
     result = CliRunner().invoke(helm, ["door"])
     assert (result.exit_code, result.stderr) == (3, "decklog: cannot bind 0.0.0.0:6443: choose another --listen\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "heard"),
+    [
+        pytest.param(["-n=shop"], "shop", id="kubectl's short form"),
+        pytest.param(["--name", "-a=b"], "-a=b", id="value of a long option"),
+        pytest.param(["-n", "-a=b"], "-a=b", id="value of a short option"),
+        pytest.param(["--exact", "-n=shop"], "shop", id="behind a flag"),
+    ],
+)
+def test_an_equals_sign_is_dropped_from_options_only(args: list[str], heard: str) -> None:
+    """A value that looks like a short option keeps its equals sign."""
+    assert _made_of(click.echo, args) == (0, f"{heard}\n", "")
+
+
+def test_an_error_of_several_lines_is_printed_so() -> None:
+    """Each problem stands on a line of its own, escaped on its own."""
+
+    def fail(_name: str) -> None:
+        raise DecklogError("a.yaml:1: bad\na.yaml:2: \x1b[2J")
+
+    assert _made_of(fail, []) == (2, "", "decklog: a.yaml:1: bad\n  a.yaml:2: \\x1b[2J\n")
+
+
+def _made_of(act: Callable[[str], None], args: list[str]) -> tuple[int, str, str]:
+    """Run a command of a helm of its own."""
+    module = type(sys)("made_here")
+
+    @click.command("act")
+    @click.option("-n", "--name", default="")
+    @click.option("--exact", is_flag=True)
+    def command(name: str, exact: bool) -> None:
+        act(name)
+
+    module.command = command  # type: ignore[attr-defined]  # because: it is made here
+    sys.modules["made_here"] = module
+    result = CliRunner().invoke(Helm("decklog", {"act": Entry("made_here", "Act.")}), ["act", *args])
+    return result.exit_code, result.stdout, result.stderr
 
 
 def test_without_words_the_help_is_shown() -> None:

@@ -63,7 +63,7 @@ class Helm(click.Group):
         if not args:
             click.echo(ctx.get_help())
             ctx.exit()
-        return super().parse_args(ctx, _as_kubectl_reads(args))
+        return super().parse_args(ctx, args)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -81,7 +81,8 @@ class Helm(click.Group):
         """Find the command; a mistyped one is answered with the nearest."""
         if args and args[0] not in self.entries and not args[0].startswith("-"):
             ctx.fail(f"there is no command {args[0]!r}{self._nearest(args[0])}")
-        return super().resolve_command(ctx, args)
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found, _as_kubectl_reads(rest, _with_values(found))
 
     def _nearest(self, name: str) -> str:
         from difflib import get_close_matches  # noqa: PLC0415  # because: 2 ms that only a typing error has to pay
@@ -123,17 +124,26 @@ class Helm(click.Group):
             complain(_in_our_words(error))
             return error.exit_code
         except DecklogError as error:
-            complain(str(error))
+            complain(*str(error).splitlines())
             return error.exit_code
 
 
-def _as_kubectl_reads(args: list[str]) -> list[str]:
+def _with_values(found: click.Command | None) -> frozenset[str]:
+    """Name the options behind which a value stands."""
+    options = [param for param in (found.params if found else ()) if isinstance(param, click.Option)]
+    return frozenset(name for option in options if not (option.is_flag or option.count) for name in option.opts)
+
+
+def _as_kubectl_reads(args: list[str], with_values: frozenset[str]) -> list[str]:
     """Take ``-n=shop`` for ``-n shop``, as kubectl's flags do; click would take the = into the value."""
     end = args.index("--") if "--" in args else len(args)
-    read = [
-        f"{arg[:2]}{arg[3:]}" if len(arg) > 3 and arg[0] == "-" != arg[1] and arg[2] == "=" else arg for arg in args
-    ]
-    return read[:end] + args[end:]
+    read: list[str] = []
+    is_value = False
+    for arg in args[:end]:
+        short = len(arg) > 3 and arg[0] == "-" != arg[1] and arg[2] == "="
+        read.append(f"{arg[:2]}{arg[3:]}" if short and not is_value else arg)
+        is_value = not is_value and arg in with_values
+    return read + args[end:]
 
 
 def _in_our_words(error: click.ClickException) -> str:
@@ -144,11 +154,11 @@ def _in_our_words(error: click.ClickException) -> str:
     return f"{text[:1].lower()}{text[1:]}: see '{error.ctx.command_path} --help'"
 
 
-def complain(text: str) -> None:
-    """Write one line of diagnostics to stderr, made safe for a terminal."""
+def complain(*lines: str) -> None:
+    """Write diagnostics to stderr, made safe for a terminal; what follows the first line is indented."""
     from decklog.ask.terminal import visible  # noqa: PLC0415  # because: not needed where nothing is wrong
 
-    click.echo(f"decklog: {visible(text)}", err=True)
+    click.echo("decklog: " + "\n  ".join(visible(line) for line in lines), err=True)
 
 
 def _let_go_of_stdout() -> None:
