@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from decklog.ask.words import Deed, deed, past, without_fillers
+from decklog.errors import DecklogError
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,13 @@ def test_some_deeds_are_done_to_a_subresource(words: str, subresource: str) -> N
 def test_an_unknown_verb_is_taken_as_the_events_own() -> None:
     """What is no everyday word may be a verb of the API."""
     assert deed("POST") == Deed(("post",))
+
+
+@pytest.mark.parametrize(("word", "near"), [("delted", "deleted"), ("deletd", "deleted"), ("craeted", "created")])
+def test_a_slip_of_the_finger_is_no_verb(word: str, near: str) -> None:
+    """It must not be answered with "no request matches"."""
+    with pytest.raises(DecklogError, match=f"{word} is no verb that is known: did you mean {near}"):
+        deed(word)
 
 
 @pytest.mark.parametrize(

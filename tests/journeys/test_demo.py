@@ -49,3 +49,16 @@ def test_the_demo_stays_up_when_asked(tmp_path: Path) -> None:
             assert process.wait(10) == 130
         finally:
             process.kill()
+
+
+def test_a_directory_that_cannot_be_made_is_told() -> None:
+    """Exit code 2, and no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "decklog", "demo", "--directory", "/proc/nowhere"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("decklog: cannot use the directory /proc/nowhere: ")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Final
+
+from decklog.errors import DecklogError
 
 _WRITES: Final = ("create", "update", "patch", "delete", "deletecollection")
 _READS: Final = ("get", "list", "watch")
@@ -53,14 +56,23 @@ _DEEDS: Final = {
 }
 _BY_WORD: Final = {word: deed for deed, words in _DEEDS.items() for word in words.split()}
 
+_NEAR: Final = 0.8
+"""How alike two words are that are one word with a slip: delted and deleted; post and posted are not meant."""
+
 _FILLERS: Final = frozenset(("a", "an", "the", "into", "in", "of", "to", "on", "from"))
 """Words that may stand between verb and object: ``who exec'd into the pod web``."""
 
 
 def deed(word: str) -> Deed:
-    """Understand a verb in any tense; an unknown word is taken as the event's own verb (``post``)."""
+    """Understand a verb in any tense; an unknown word is taken as the event's own verb (``post``).
+
+    Raises DecklogError for a word that is nearly a known one: a slip of the finger must not read as "nobody did".
+    """
     lower = word.lower()
-    return _BY_WORD.get(lower) or Deed((lower,))
+    known = _BY_WORD.get(lower)
+    if known is None and (near := difflib.get_close_matches(lower, _BY_WORD, n=1, cutoff=_NEAR)):
+        raise DecklogError(f"{word} is no verb that is known: did you mean {near[0]}? Others: query --verb {word}")
+    return known or Deed((lower,))
 
 
 def without_fillers(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from decklog.errors import DecklogError
+
 if TYPE_CHECKING:
     import ssl
 
@@ -99,7 +101,10 @@ def command(*, keep: bool, directory: Path | None, listen: str) -> None:
 
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # the panic belongs to the story
     place = directory or Path(tempfile.mkdtemp(prefix="decklog-demo-"))
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DecklogError(f"cannot use the directory {place}: {error.strerror}: give another --directory") from error
     run(_demonstrate(place, listen, keep=keep))
 
 
