@@ -167,6 +167,27 @@ def test_an_exception_is_a_panic_and_goes_on() -> None:
     assert status.message == "APIServer panic'd: no such deck"
 
 
+@pytest.mark.parametrize(
+    ("target", "code", "stages"),
+    [
+        ("/api/v1/pods?watch=1", 404, ["RequestReceived", "ResponseStarted", "Panic"]),
+        ("/api/v1/pods?watch=1", 200, ["RequestReceived", "ResponseStarted", "Panic"]),
+        ("/api/v1/pods", 404, ["RequestReceived", "Panic"]),
+    ],
+)
+def test_a_panic_after_the_answer_began(target: str, code: int, stages: list[str]) -> None:
+    """A long-running request that had begun to answer, be it with an error, has started."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": code, "headers": []})
+        raise LookupError("no such deck")
+
+    middleware, backend = audited(application)
+    with pytest.raises(LookupError):
+        run(middleware, request("GET", target))
+    assert backend.stages == stages
+
+
 def test_a_cancelled_request_has_a_last_event() -> None:
     """What had been answered by then is told."""
 

@@ -343,7 +343,7 @@ class _Exchange:
     def _recorded(self, panic: str | None, answer: Answer | None, body: Submitted | None) -> tuple[Event | None, ...]:
         if panic is None:
             return self._recording.completed(answer, body)
-        return (self._recording.panicked(panic, body),)
+        return (self._recording.owed(answer), self._recording.panicked(panic, body))
 
     async def refused(self, app: Application, scope: Scope, attempted: str) -> None:
         """Let the application answer somebody whom nobody knows."""

@@ -5,6 +5,7 @@
 | `received()` | RequestReceived |
 | `started(answer)` | ResponseStarted, for long-running requests, once |
 | `completed(answer, submitted)` | ResponseComplete; before it ResponseStarted, if that is still owed |
+| `owed(answer)` | ResponseStarted of a long-running request, if its answer had begun with an error; before `panicked` |
 | `panicked(text)` | Panic |
 | `unauthenticated(answer)` | ResponseStarted, whatever the request (spec §5.7); nothing before or after |
 
@@ -241,6 +242,13 @@ class Recording(Struct, gc=False):
         if started is None:
             return () if complete is None else (complete,)
         return (started,) if complete is None else (started, complete)
+
+    def owed(self, answer: Answer | None) -> Event | None:
+        """Give the ResponseStarted that waited for the Status of an error, where a panic came before its end."""
+        if answer is None or self._started or not self.attributes.long_running or self.decision.level is _NONE:
+            return None
+        self._read(answer, None)
+        return self._start()
 
     def panicked(self, text: str, submitted: Submitted | None = None) -> Event | None:
         """Tell that handling the request failed by our own fault; `text` is the error's."""
