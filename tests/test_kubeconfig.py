@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import base64
+import ssl
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives import serialization
 
+from decklog import certificates
 from decklog.errors import DecklogError
 from decklog.kubeconfig import ClusterAccess, load
 
@@ -29,6 +33,7 @@ def kubeconfig(
         **more,
     }
     (directory / "ca.crt").write_bytes(b"CA")
+    (directory / "empty").touch()
     (directory / "tls.crt").write_bytes(b"CERTIFICATE")
     (directory / "tls.key").write_bytes(b"KEY")
     (directory / "token").write_text("from-file\n")
@@ -46,6 +51,7 @@ def encoded(text: str) -> str:
     [
         ("a server alone", {}, {}, ClusterAccess(SERVER)),
         ("a server without a scheme", {"server": "10.0.0.1:80"}, {}, ClusterAccess("http://10.0.0.1:80")),
+        ("a scheme in capitals", {"server": "HTTPS://H/audit"}, {}, ClusterAccess("https://H/audit")),
         ("a CA beside the file", {"certificate-authority": "ca.crt"}, {}, ClusterAccess(SERVER, b"CA")),
         (
             "a CA in the file wins over one beside it",
@@ -107,6 +113,18 @@ def test_a_token_file_is_named_not_read(tmp_path: Path) -> None:
         ("a CA that is not there", {"certificate-authority": "no.crt"}, {}, {}, "certificate-authority: cannot read "),
         ("no base64", {"certificate-authority-data": "%%"}, {}, {}, "certificate-authority-data is not base64"),
         ("a token file that is not there", {}, {"tokenFile": "no"}, {}, "tokenFile: "),
+        ("an empty CA", {"certificate-authority": "empty"}, {}, {}, "certificate-authority: "),
+        (
+            "a CA that would not be asked",
+            {"certificate-authority": "ca.crt", "insecure-skip-tls-verify": True},
+            {},
+            {},
+            "certificate-authority and insecure-skip-tls-verify exclude each other: remove one",
+        ),
+        ("a password in the address", {"server": "https://u:p4ss@h/"}, {}, {}, "server holds a name or password: "),
+        ("another scheme", {"server": "ftp://h/"}, {}, {}, "server is no address: write https://HOST:PORT/PATH"),
+        ("no host", {"server": "https:///audit"}, {}, {}, "server is no address: "),
+        ("no port", {"server": "https://h:99999"}, {}, {}, "server is no address: "),
     ],
 )
 def test_what_cannot_be_used_is_named(
@@ -117,6 +135,7 @@ def test_what_cannot_be_used_is_named(
     with pytest.raises(DecklogError) as error:
         load(path)
     assert str(error.value).startswith(f"{path}: {text}"), name
+    assert "p4ss" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +168,59 @@ def test_secrets_are_not_in_its_text() -> None:
     assert not any(secret in repr(access) for secret in ("KEY", "TOKEN", "PASSWORD"))
 
 
-def test_certificates_that_cannot_be_used() -> None:
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    """It is not read to its end."""
+    path = tmp_path / "webhook.yaml"
+    path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(DecklogError, match="is larger than 1048576 bytes: is it a kubeconfig"):
+        load(path)
+
+
+DAY = timedelta(days=1)
+AUTHORITY = certificates.authority("test", clock=lambda: datetime.now(UTC), lifetime=DAY)
+CLIENT = certificates.client_certificate(AUTHORITY, "sender", (), clock=lambda: datetime.now(UTC), lifetime=DAY)
+
+
+@pytest.mark.parametrize(
+    ("name", "ca", "certificate", "key"),
+    [
+        ("a CA that is none", b"no certificate", b"", b""),
+        ("a CA without a letter of ASCII, which must not mean the system's", "\u0410".encode(), b"", b""),
+        ("a certificate without its key", b"", CLIENT.certificate_pem, b""),
+        ("a key that is another's", b"", CLIENT.certificate_pem, AUTHORITY.key_pem),
+        (
+            "a key under a password, which nobody is asked for",
+            b"",
+            CLIENT.certificate_pem,
+            serialization.load_pem_private_key(CLIENT.key_pem, None).private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b"password"),
+            ),
+        ),
+    ],
+)
+def test_certificates_that_cannot_be_used(name: str, ca: bytes, certificate: bytes, key: bytes) -> None:
     """The error names the server, not OpenSSL's source lines alone."""
+    access = ClusterAccess(SERVER, ca, client_certificate_pem=certificate, client_key_pem=key)
     with pytest.raises(DecklogError, match="the certificates of the kubeconfig for https://"):
-        ClusterAccess(SERVER, ca_pem=b"no certificate").ssl_context()
+        access.ssl_context()
+
+
+def test_what_go_trusts_is_trusted() -> None:
+    """Words beside a CA do not matter, nor the identifiers that Python asks for from 3.13 on."""
+    access = ClusterAccess(SERVER, "Größte CA\n".encode() + AUTHORITY.certificate_pem)
+    context = access.ssl_context()
+    assert len(context.get_ca_certs()) == 1
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+
+
+def test_no_disk_sees_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client certificate is loaded where nothing can be written."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    access = ClusterAccess(
+        SERVER, client_certificate_pem=CLIENT.certificate_pem.rstrip(), client_key_pem=CLIENT.key_pem
+    )
+    assert access.ssl_context().verify_mode is ssl.CERT_REQUIRED

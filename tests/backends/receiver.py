@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -40,8 +42,14 @@ class Say:
     after_s: float = 0.0
     close: bool = False
     """Close the connection without an answer."""
+    reset: bool = False
+    """Reset the connection: after the answer's first bytes if `raw` holds some, else without any."""
     hang: bool = False
-    """Never answer."""
+    """Never answer; with `raw`, never go on after it."""
+    raw: bytes = b""
+    """Bytes in place of an answer."""
+    byte_every_s: float = 0.0
+    """Send the body byte by byte, one at a time."""
 
 
 @dataclass
@@ -53,6 +61,8 @@ class Receiver:
     judge: Callable[[Got], Say] | None = None
     got: list[Got] = field(default_factory=list)
     port: int = 0
+    connections: int = 0
+    """How many there have been."""
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -104,6 +114,7 @@ class Receiver:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self.connections += 1
         try:
             while await self._one(reader, writer):
                 pass
@@ -123,12 +134,33 @@ class Receiver:
         self._said.append(said)
         if said.after_s:
             await asyncio.sleep(said.after_s)
+        if said.raw:
+            writer.write(said.raw)
+            await writer.drain()
         if said.hang:
             await asyncio.Event().wait()
-        if said.close:
+        if said.reset:
+            _reset(writer)
+        if said.close or said.reset or said.raw:
             return False
         lines = [f"HTTP/1.1 {said.status} X", *(f"{name}: {value}" for name, value in said.headers)]
         lines.append(f"Content-Length: {len(said.body)}")
-        writer.write("\r\n".join([*lines, "", ""]).encode() + said.body)
-        await writer.drain()
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        await _write(writer, said)
         return True
+
+
+async def _write(writer: asyncio.StreamWriter, said: Say) -> None:
+    step = 1 if said.byte_every_s else max(len(said.body), 1)
+    for begin in range(0, len(said.body), step):
+        writer.write(said.body[begin : begin + step])
+        await writer.drain()
+        if said.byte_every_s:
+            await asyncio.sleep(said.byte_every_s)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close so that the peer gets RST, as from a machine that does not know the connection any more."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

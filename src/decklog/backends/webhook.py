@@ -7,7 +7,7 @@ chance. An answer 429 or ≥ 500 with a Retry-After is asked again inside the at
 |---|---|---|---|
 | redirects | followed; a 2xx after a bodyless GET is success | a failure | the events went nowhere |
 | Retry-After | any time, 10 times an attempt | ≤ 60 s, 10 times, ≤ 120 s in all | nobody stops us for ever |
-| the answer's body | read whole | read to 64 KiB | the same |
+| the answer's body | read whole; all is sent again if it breaks off | 64 KiB, one second | its status was success |
 | an event that cannot be encoded | spoils its batch | is dropped alone | a poison event hurts itself |
 | credentials over plain HTTP | silently not sent | not sent, and said once | the operator should know |
 | proxies of the environment | used | not used | an audit trail takes no detours |
@@ -20,6 +20,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import posixpath
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -45,17 +46,12 @@ GROWTH: Final = 1.5
 JITTER: Final = 0.2
 CALL_LIMIT_S: Final = 30.0
 REPLY_LIMIT: Final = 64 * 1024
+REPLY_LIMIT_S: Final = 1.0
 RETRY_AFTER_LIMIT_S: Final = 60.0
 RETRY_AFTER_TIMES: Final = 10
 RETRY_AFTER_TOTAL_S: Final = 120.0
 
 _SUCCESS: Final = frozenset({101, *range(200, 207)})
-_HEADERS: Final = {
-    "User-Agent": "Go-http-client/1.1",
-    "Accept": "application/json, */*",
-    "Content-Type": "application/json",
-    "Accept-Encoding": "gzip",
-}
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +77,6 @@ class HttpPoster:
             ssl=access.ssl_context() if access.tls else False,
             limit=0,
             keepalive_timeout=90,
-            enable_cleanup_closed=False,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -106,48 +101,64 @@ class HttpPoster:
             async with self._session.post(
                 self._url,
                 data=body,
-                headers=self._headers(),
+                headers=self._headers(len(body)),
                 allow_redirects=False,
                 server_hostname=self._access.tls_server_name or None,
             ) as answer:
-                with contextlib.suppress(aiohttp.ClientPayloadError):  # what it says does not matter, only its code
-                    await answer.content.read(REPLY_LIMIT)
                 status, retry_after = answer.status, answer.headers.get("Retry-After", "")
+                with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                    # What it says does not matter, only its code: it is read so that the connection can be used again.
+                    async with asyncio.timeout(REPLY_LIMIT_S):
+                        await answer.content.read(REPLY_LIMIT)
         except TimeoutError as error:
             raise PostError(None, None, f"no answer within {self._call_limit_s:g} s") from error
+        except aiohttp.ClientResponseError as error:  # its text quotes the answer, which may quote an event
+            raise PostError(None, None, "the answer is no HTTP that can be read") from error
         except (aiohttp.ClientError, OSError) as error:
             raise PostError(None, None, _reason(error)) from error
+        except ValueError as error:  # a token with a line break in it
+            raise PostError(None, None, "the request cannot be made: look at the kubeconfig's credentials") from error
         if status not in _SUCCESS:
             raise PostError(status, _seconds(retry_after), f"the receiver answered {status}")
 
-    def _headers(self) -> dict[str, str]:
-        if not self._access.tls:
-            return _HEADERS
+    def _headers(self, length: int) -> dict[str, str]:
+        """Give the headers after Host, in Go's order."""
+        authorization = self._authorization() if self._access.tls else ""
+        return {
+            "User-Agent": "Go-http-client/1.1",
+            "Content-Length": str(length),
+            "Accept": "application/json, */*",
+            **({"Authorization": authorization} if authorization else {}),
+            "Content-Type": "application/json",
+            "Accept-Encoding": "gzip",
+        }
+
+    def _authorization(self) -> str:
         access = self._access
-        token = self._read_token()
-        if token:
-            return {**_HEADERS, "Authorization": f"Bearer {token}"}
+        if token := self._read_token():
+            return f"Bearer {token}"
         if access.username:
             plain = f"{access.username}:{access.password}".encode()
-            return {**_HEADERS, "Authorization": f"Basic {base64.b64encode(plain).decode()}"}
-        return _HEADERS
+            return f"Basic {base64.b64encode(plain).decode()}"
+        return ""
 
     def _read_token(self) -> str:
-        """Give the token; that of a file is read again when the file has changed."""
+        """Give the token; that of a file is read again when the file has changed, and kept while it is unreadable."""
         if not self._access.token_file:
             return self._access.token
         file = Path(self._access.token_file)
-        with contextlib.suppress(OSError):  # keep the last one while the file is being replaced
+        with contextlib.suppress(OSError, UnicodeDecodeError):
             changed = file.stat().st_mtime_ns
-            if changed != self._token[0]:
-                self._token = (changed, file.read_text("utf-8").strip())
+            if changed != self._token[0] and (token := file.read_text("utf-8").strip()):
+                self._token = (changed, token)
         return self._token[1]
 
 
 def receiver_url(server: str) -> str:
-    """Give the address that is posted to: the server's path, its query dropped (spec §6.6)."""
+    """Give the address that is posted to: the server's path, cleaned, its query dropped (spec §6.6)."""
     parts = urlsplit(server)
-    return f"{parts.scheme}://{parts.netloc}{parts.path or '/'}?timeout=30s"
+    path = posixpath.normpath(f"/{parts.path.lstrip('/')}")  # no last slash, no double ones: as Go's path.Join
+    return f"{parts.scheme}://{parts.netloc}{path}?timeout=30s"
 
 
 class Webhook:
@@ -193,27 +204,31 @@ class Webhook:
         return self._process(events)
 
     async def _process(self, events: Sequence[Event]) -> None:
-        whole, unencodable = self.encodable(events)
+        body, count = self._encode(events)
+        unencodable = len(events) - count
         error: DeliveryError | None = None
         if unencodable:
             give_up(self._account, unencodable, "unencodable")
             error = self._failures.lost(unencodable, "an event cannot be encoded")
         try:
-            if whole:
-                await self.send(whole)
+            if count:
+                await self._send(body)
         except PostError as failure:
-            give_up(self._account, len(whole), "failed")
-            lost = self._failures.lost(len(whole), failure.cause)
+            give_up(self._account, count, "failed")
+            lost = self._failures.lost(count, failure.cause)
             raise DeliveryError(PLUGIN, len(events), lost.cause) from failure
-        self._account.in_flight -= len(whole)
-        self._account.delivered += len(whole)
+        self._account.in_flight -= count
+        self._account.delivered += count
         if error is not None:
             raise error
 
-    def encodable(self, events: Sequence[Event]) -> tuple[Sequence[Event], int]:
-        """Take out what cannot be encoded: the others, and how many were taken out."""
-        whole = [event for event in events if self._body([event]) is not None] if self._body(events) is None else events
-        return whole, len(events) - len(whole)
+    def _encode(self, events: Sequence[Event]) -> tuple[bytes, int]:
+        """Make the body, and say how many events it holds: those that can be encoded."""
+        body = self._body(events)
+        if body is not None:
+            return body, len(events)
+        whole = [event for event in events if self._body([event]) is not None]
+        return self._encode_list(whole), len(whole)
 
     def _body(self, events: Sequence[Event]) -> bytes | None:
         try:
@@ -221,9 +236,8 @@ class Webhook:
         except Exception:  # noqa: BLE001  # because: whatever the reason, it is that event's own
             return None
 
-    async def send(self, events: Sequence[Event]) -> None:
-        """Send `events`, with all attempts, and book nothing. Raises PostError with the last attempt's reason."""
-        body = self._encode_list(events)
+    async def _send(self, body: bytes) -> None:
+        """Send with all attempts. Raises PostError with the last attempt's reason."""
         wait_s = self._backoff_s
         for attempt in range(1, ATTEMPTS + 1):
             try:
