@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from conformance import corpus, golden, policies, wires
+from conformance import corpus, golden, policies, rotations, webhooks, wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,12 +25,14 @@ TABLES: Final[dict[str, Callable[[Path], Tally]]] = {
     "body-recording-golden.jsonl": golden.bodies,
 }
 
-LATER: Final = {
-    "webhook": "replaying the webhook scenarios",
-    "rotation": "replaying the rotation scenarios",
-    "badpolicy.jsonl": "the policy workbench",
+FOLDERS: Final[dict[str, Callable[[Path], Tally]]] = {
+    "webhook": webhooks.replay,
+    "rotation": rotations.replay,
 }
-"""Files and folders that belong to parts not built yet."""
+"""Folders of scenarios, each replayed in real time: a minute in all, for one of them waits as the server did."""
+
+LATER: Final = {"badpolicy.jsonl": "the policy workbench"}
+"""Files that belong to parts not built yet."""
 
 DEFAULT: Final = ("cases", "corpus")
 SHOWN: Final = 5
@@ -74,6 +76,8 @@ def _run(name: str, job: Callable[[], Tally] | str) -> bool:
         sys.stdout.write(f"{name} failed\n")
         traceback.print_exc()
         return True
+    if not (tally.total or tally.excuses):
+        tally.failed("nothing", "the file is empty: there is nothing to hold")
     sys.stdout.write(f"{tally}\n")
     for row, why in tally.excuses:
         sys.stderr.write(f"  {tally.name}: excepted {row}: {why}\n")
@@ -96,14 +100,16 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[], Tally] | str]]:
     if (folder / "requests.jsonl").is_file():
         yield folder.name, lambda: corpus.run(folder)
         return
-    if folder.name in LATER:
-        yield folder.name, LATER[folder.name]
+    if folder.name in FOLDERS:
+        yield folder.name, lambda: FOLDERS[folder.name](folder)
         return
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
         if path.name in TABLES:
             yield path.stem, lambda path=path: TABLES[path.name](path)  # type: ignore[misc]  # because: bound now
         elif path.name in LATER:
             yield path.stem, LATER[path.name]
+        elif path.is_dir() and path.name in FOLDERS:
+            yield path.name, lambda path=path: FOLDERS[path.name](path)  # type: ignore[misc]  # because: bound now
         elif (path / "requests.jsonl").is_file():
             yield path.name, lambda path=path: corpus.run(path)  # type: ignore[misc]  # because: bound now
         elif path.is_dir() and path.name in {"cases", "corpus"}:

@@ -96,6 +96,16 @@ def test_parts_not_built_yet_say_so(tmp_path: Path) -> None:
     assert conformance(tmp_path)[:2] == (0, "badpolicy not yet: the policy workbench\n")
 
 
+@pytest.mark.parametrize("name", ["sourceips-cases.jsonl", "webhook/", "rotation/"])
+def test_nothing_to_hold_is_not_held(tmp_path: Path, name: str) -> None:
+    """A table or folder that lost its rows must not pass."""
+    path = tmp_path / name
+    path.mkdir() if name.endswith("/") else path.touch()
+    code, out, err = conformance(tmp_path)
+    assert (code, out) == (1, f"{path.stem} 0/1\n")
+    assert "nothing to hold" in err
+
+
 def test_an_empty_folder_is_the_user_s_input(tmp_path: Path) -> None:
     """Exit code 2, and what to do."""
     code, _, err = conformance(tmp_path)
