@@ -342,7 +342,7 @@ async def _with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
-        raise NotImplementedError
+        raise ValueError(scope["type"])  # as many applications answer a scope that they do not know
     await replies(200)(scope, receive, send)
 
 
@@ -437,6 +437,29 @@ def test_an_intent_stays_open_when_the_last_event_was_lost() -> None:
     backend.failing = True
     assert run(middleware, request()).code == 200
     assert (len(kept.opened), kept.closed) == (1, [])
+
+
+UNAUTHORIZED = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no","code":400}'
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"raw", 'invalid timeout specified in the request URL - time: invalid duration "foo"'),
+        (UNAUTHORIZED, "no"),
+    ],
+)
+def test_a_timeout_that_is_no_duration_is_one_event_without_a_user(body: bytes, message: str) -> None:
+    """Where the application looks at deadlines; its Status is told, or else what was wrong (spec §5.7)."""
+    backend = MemoryBackend()
+    middleware = AuditMiddleware(
+        replies(400, body), policy=METADATA, backend=backend, identify=lambda _: ALICE, deadlines=True
+    )
+    run(middleware, request("GET", f"{PODS}?timeout=foo"))
+    (event,) = backend.events
+    assert (event.stage, event.user) == ("ResponseStarted", User())
+    assert event.response_status is not None
+    assert (event.response_status.code, event.response_status.message) == (400, message)
 
 
 def test_a_panic_closes_its_intent() -> None:
@@ -545,17 +568,17 @@ def test_an_error_without_words_is_a_panic() -> None:
     assert status.message == "APIServer panic'd: MuteError"
 
 
-def test_a_fault_of_the_recorder_costs_the_bodies_and_not_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is counted, annotated, and nothing the server hears of."""
+def test_a_fault_while_recording_costs_the_bodies_and_not_the_event() -> None:
+    """An application whose headers are no bytes: it is counted, annotated, and nothing the server hears of."""
 
-    def broken(*_: object, **__: object) -> None:
-        raise RecursionError("secret")
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 201, "headers": [(b"content-type", "secret")]})
+        await send({"type": "http.response.body", "body": POD})
 
-    monkeypatch.setattr("decklog.asgi._Exchange._body", broken)
-    middleware, backend = audited(replies(201, POD))
+    middleware, backend = audited(application)
     assert run(middleware, request("POST", PODS), POD).body == POD
     assert backend.stages == ["RequestReceived", "ResponseComplete"]
-    assert backend.events[-1].annotations == {"decklog/recording-error": "RecursionError"}
+    assert backend.events[-1].annotations == {"decklog/recording-error": "AttributeError"}
     assert middleware.counters.error_total == {"recorder": 1}
 
 
@@ -563,15 +586,18 @@ def test_a_fault_of_the_recorder_costs_the_bodies_and_not_the_event(monkeypatch:
 def test_a_cancelled_request_does_not_take_its_delivery_along(failing: bool, errors: dict[str, int]) -> None:
     """It goes on; what fails then is counted."""
     taken: list[Event] = []
+    released = asyncio.Event()
+    asked = asyncio.Event()
 
     class Slow(MemoryBackend):
         async def _later(self, events: Sequence[Event]) -> None:
-            await asyncio.sleep(0.05)
+            await released.wait()
             if failing:
                 raise RuntimeError("late")
             taken.extend(events)
 
-        def process(self, events: Sequence[Event]) -> Awaitable[None]:  # type: ignore[override]
+        def process(self, events: Sequence[Event]) -> Awaitable[None]:  # type: ignore[override]  # because: the memory backend's promise is met at once, this one's later
+            asked.set()
             return self._later(list(events))
 
     middleware = AuditMiddleware(replies(200), policy=METADATA, backend=Slow(), identify=lambda _: ALICE)
@@ -579,11 +605,14 @@ def test_a_cancelled_request_does_not_take_its_delivery_along(failing: bool, err
     async def cancelled() -> None:
         client = Client()
         task = asyncio.ensure_future(middleware(request(), client.receive, client.send))
-        await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            await asked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            released.set()
+            while not (taken or middleware.counters.error_total):
+                await asyncio.sleep(0)
 
     asyncio.run(cancelled())
     assert (len(taken), dict(middleware.counters.error_total)) == (int(not failing), errors)
