@@ -49,7 +49,10 @@ class Reader:
 
     def _open(self) -> int:
         """Open what stands at the path, after having read what was rotated before it."""
+        give_up = time.monotonic() + DEADLINE_S
         while (fd := self._at_path()) < 0:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"nothing stands at {self.path}")
             time.sleep(_PAUSE_S)
         inode = os.fstat(fd).st_ino
         for name, backup in self._older(fd):

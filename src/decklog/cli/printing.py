@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,7 @@ from decklog.ask.terminal import visible, visible_json
 from decklog.cli.table import NARROW, WIDE, of_events, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TextIO
 
     from decklog.ask.rows import Row
@@ -35,25 +36,18 @@ def printer(output: str, *, events: bool) -> Iterator[Printer]:
     out.flush()
 
 
-class Printer:
+class Printer(ABC):
     """One format; what it is handed it prints and counts."""
-
-    verbatim = False
-    """Of single events the lines are wanted, not rows."""
 
     def __init__(self, out: TextIO, *, events: bool) -> None:
         self.out = out
         self.events = events
 
+    @abstractmethod
     def rows(self, rows: Iterable[Row]) -> int:
         """Print rows; give their number."""
-        raise NotImplementedError
 
-    def lines(self, lines: Iterable[bytes]) -> int:
-        """Print the lines of events; give their number."""
-        raise NotImplementedError
-
-    def finish(self, coverage: Coverage, since: str | None, until: str | None) -> None:
+    def finish(self, coverage: Coverage, since: str | None, until: str | None) -> None:  # noqa: B027  # because: most formats have nothing to add
         """Print what comes after the last row."""
 
     def line(self, text: str) -> None:
@@ -67,6 +61,14 @@ class Printer:
             return
         self.out.flush()
         self.out.buffer.write(line + end.encode())
+
+
+class Verbatim(Printer):
+    """A format that has single events as they stand in the log, not as rows."""
+
+    @abstractmethod
+    def lines(self, lines: Iterable[bytes]) -> int:
+        """Print the lines of events; give their number."""
 
 
 class _Table(Printer):
@@ -98,9 +100,7 @@ class _Name(Printer):
         return counted.number
 
 
-class _JsonLines(Printer):
-    verbatim = True
-
+class _JsonLines(Verbatim):
     def rows(self, rows: Iterable[Row]) -> int:
         counted = _Counted(rows)
         for row in counted:
@@ -114,9 +114,7 @@ class _JsonLines(Printer):
         return number
 
 
-class _Json(Printer):
-    verbatim = True
-
+class _Json(Verbatim):
     def rows(self, rows: Iterable[Row]) -> int:
         counted = _Counted(rows)
         self.out.write('{"requests": [')
@@ -140,7 +138,7 @@ class _Json(Printer):
             self.line(f'"searched": {_json(searched(coverage, since, until))}}}')
 
 
-_PRINTERS: Final[dict[str, type[Printer]]] = {
+_PRINTERS: Final[dict[str, Callable[..., Printer]]] = {
     "table": _Table,
     "wide": _Wide,
     "name": _Name,

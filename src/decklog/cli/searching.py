@@ -17,7 +17,7 @@ from decklog.ask.moments import moment
 from decklog.ask.requests import Seen, merge
 from decklog.ask.rows import Row, event_row, in_time_order, row
 from decklog.ask.terminal import visible
-from decklog.cli.printing import printer
+from decklog.cli.printing import Verbatim, printer
 from decklog.sources.places import find
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
@@ -162,7 +162,7 @@ def _print_events(records: Iterator[Record], queries: tuple[Query, ...], out: Pr
         for record in records
         if record.event is not None and any(query.matches(record.event) for query in queries)
     )
-    if out.verbatim:
+    if isinstance(out, Verbatim):
         return out.lines(record.line for record in matching)
     return out.rows(_event_rows(matching))
 
