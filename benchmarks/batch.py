@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.through import ALONE, EVENTS, through
 from decklog.audit.wire import encode_line
 from decklog.backends.batch import Batch
 from decklog.backends.blocking import Blocking
@@ -22,7 +23,7 @@ from decklog.backends.log import LogOptions, log_backend
 from decklog.backends.truncate import Truncate
 from decklog.backends.union import Union
 from decklog.metrics import Account, AuditCounters
-from decklog.testing import MemoryBackend, event
+from decklog.testing import MemoryBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from decklog.audit.sink import Backend
 
 ROUNDS = 9
-EVENTS = 40_000
 LIMITS = BatchLimits(buffer_size=10_000, max_size=400, max_wait_s=0.0, throttle=False)
-_ALONE = (event(),)
 
 
 class Sink(MemoryBackend):
@@ -49,18 +48,7 @@ async def _through_batch(folder: Path) -> float:
     options = LogOptions(path=str(folder / "audit.log"), max_size_mib=100, max_backups=2)
     log = log_backend(options, encode_line, counters, account=account)
     nest = Entered(Batch(log, LIMITS, account=account, counters=counters, asynchronous=False), account)
-    async with nest:
-        begun = time.perf_counter()
-        for _ in range(EVENTS // 400):
-            for _ in range(400):
-                nest.process(_ALONE)
-            await asyncio.sleep(0)  # requests come from the loop, too
-        while account.delivered < EVENTS:  # noqa: ASYNC110  # because: a turn of the loop is what is waited for
-            await asyncio.sleep(0)
-        took = time.perf_counter() - begun
-    if not account.balanced or account.dropped:
-        raise RuntimeError(f"the benchmark lost events: {account}")
-    return took
+    return await through(nest, account)
 
 
 def _batch_process() -> float:
@@ -73,7 +61,7 @@ def _batch_process() -> float:
 def _seconds_a_call(process: Callable[[Sequence[Event]], object], events: int = EVENTS) -> float:
     begun = time.perf_counter()
     for _ in range(events):
-        process(_ALONE)
+        process(ALONE)
     return (time.perf_counter() - begun) / events
 
 
@@ -99,15 +87,15 @@ def run(rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Measure; rows of name, value, unit, target and peer."""
     nests = _nests()
     calls = dict.fromkeys(nests, float("inf"))
-    through = caller = float("inf")
+    whole = caller = float("inf")
     for _ in range(rounds):
         for name, nest in nests.items():
             calls[name] = min(calls[name], _seconds_a_call(nest.process))
         caller = min(caller, _batch_process())
         with tempfile.TemporaryDirectory() as folder:
-            through = min(through, asyncio.run(_through_batch(Path(folder))))
+            whole = min(whole, asyncio.run(_through_batch(Path(folder))))
     return [
-        _row("batch<log>, 400 events a batch", EVENTS / through, "events/s", "≥ 300000"),
+        _row("batch<log>, 400 events a batch", EVENTS / whole, "events/s", "≥ 300000"),
         _row("batch, the caller's side", caller * 1e6, "µs/event", "≤ 1"),
         *(
             _row(f"wrapping: {name}", (seconds - calls["nothing"]) * 1e6, "µs/event", "≤ 1")

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.through import EVENTS, through
 from decklog.audit.wire import encode_list
 from decklog.backends.batch import Batch
 from decklog.backends.books import Entered
@@ -21,15 +21,12 @@ from decklog.backends.limits import BatchLimits
 from decklog.backends.webhook import HttpPoster, Webhook
 from decklog.kubeconfig import ClusterAccess
 from decklog.metrics import AuditCounters
-from decklog.testing import event
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 ROUNDS = 9
-EVENTS = 40_000
 LIMITS = BatchLimits(buffer_size=EVENTS, max_size=400, max_wait_s=30.0, throttle=False)
-_ALONE = (event(),)
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -40,18 +37,7 @@ async def _through_webhook(port: int) -> float:
     poster = HttpPoster(ClusterAccess(f"http://127.0.0.1:{port}"))
     leaf = Webhook(poster, encode_list, account=account, failures=Failures("webhook", counters, Notices()))
     nest = Entered(Batch(leaf, LIMITS, account=account, counters=counters, asynchronous=True), account)
-    async with nest:
-        begun = time.perf_counter()
-        for _ in range(EVENTS // 400):
-            for _ in range(400):
-                nest.process(_ALONE)
-            await asyncio.sleep(0)  # requests come from the loop, too
-        while account.delivered < EVENTS:  # noqa: ASYNC110  # because: a turn of the loop is what is waited for
-            await asyncio.sleep(0)
-        took = time.perf_counter() - begun
-    if not account.balanced or account.dropped:
-        raise RuntimeError(f"the benchmark lost events: {account}")
-    return took
+    return await through(nest, account)
 
 
 async def _take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -54,12 +54,7 @@ def replay(path: Path) -> Tally:
     with quiet():
         verdicts = asyncio.run(_replay_all(files))
     for file, (faults, reasons) in zip(files, verdicts, strict=True):
-        if faults:
-            tally.failed(file.stem, "; ".join(faults))
-        elif reasons:
-            tally.excused(file.stem, "; ".join(reasons))
-        else:
-            tally.passed()
+        tally.judged(file.stem, faults, reasons)
     return tally
 
 

@@ -30,6 +30,15 @@ class Tally:
         """Note a row that cannot hold, with the reason; it counts neither way."""
         self.excuses.append((row, why))
 
+    def judged(self, row: str, faults: list[str], reasons: list[str]) -> None:
+        """Count a row by what differs: without any reason, on purpose, or not at all."""
+        if faults:
+            self.failed(row, "; ".join(faults))
+        elif reasons:
+            self.excused(row, "; ".join(reasons))
+        else:
+            self.passed()
+
     @property
     def total(self) -> int:
         """Rows that had to hold."""

@@ -63,6 +63,36 @@ class TruncateLimits:
         return None
 
 
+class Limited:
+    """What the options of log and webhook have in common: the limits that their flags make."""
+
+    __slots__ = ()
+    batch_buffer_size: int
+    batch_max_size: int
+    batch_max_wait: float
+    batch_throttle_enable: bool
+    batch_throttle_qps: float
+    batch_throttle_burst: int
+    truncate_max_event_size: int
+    truncate_max_batch_size: int
+
+    @property
+    def batch(self) -> BatchLimits:
+        """What the mode ``batch`` is told."""
+        return BatchLimits(
+            self.batch_buffer_size,
+            self.batch_max_size,
+            self.batch_max_wait,
+            self.batch_throttle_enable,
+            self.batch_throttle_qps,
+            self.batch_throttle_burst,
+        )
+
+    def truncation(self, *, fields: bool = False) -> TruncateLimits:
+        """Say what truncation is told, where it is on; `fields` is --audit-truncate-fields."""
+        return TruncateLimits(self.truncate_max_event_size, self.truncate_max_batch_size, fields)
+
+
 def problems(plugin: str, mode: str, batch: BatchLimits, truncate: TruncateLimits, version: str) -> list[str]:
     """Say what is wrong with the flags that log and webhook have in common, in kube-apiserver's order."""
     found = (_mode_problem(plugin, mode, batch), truncate.problem(plugin), _version_problem(version))

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from decklog.backends.limits import MODES, VERSION, BatchLimits, TruncateLimits, problems
+from decklog.backends.limits import MODES, VERSION, Limited, problems
 from decklog.options import Seconds, option
 
 _FORMATS: Final = ("json", "legacy")
 
 
 @dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(Limited):
     """The flags of the log backend: names, defaults and meaning are kube-apiserver's (spec §7)."""
 
     path: str = option(
@@ -91,22 +91,6 @@ class LogOptions:
     def enabled(self) -> bool:
         """Tell whether there is a log at all."""
         return bool(self.path)
-
-    @property
-    def batch(self) -> BatchLimits:
-        """What the mode ``batch`` is told."""
-        return BatchLimits(
-            self.batch_buffer_size,
-            self.batch_max_size,
-            self.batch_max_wait,
-            self.batch_throttle_enable,
-            self.batch_throttle_qps,
-            self.batch_throttle_burst,
-        )
-
-    def truncation(self, *, fields: bool = False) -> TruncateLimits:
-        """Say what truncation is told, where it is on; `fields` is --audit-truncate-fields."""
-        return TruncateLimits(self.truncate_max_event_size, self.truncate_max_batch_size, fields)
 
     def problems(self) -> list[str]:
         """Say everything that is wrong, in kube-apiserver's words and order (spec §7); nothing if there is no log."""

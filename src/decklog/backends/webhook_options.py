@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decklog.backends.limits import MODES, VERSION, BatchLimits, TruncateLimits, problems
+from decklog.backends.limits import MODES, VERSION, Limited, problems
 from decklog.options import Seconds, option
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookOptions:
+class WebhookOptions(Limited):
     """The flags of the webhook backend: names, defaults and meaning are kube-apiserver's (spec §7), but the spool's."""
 
     config_file: str = option(
@@ -111,22 +111,6 @@ class WebhookOptions:
     def backoff_s(self) -> float:
         """How long to wait before the first retry, under either name of the flag."""
         return self.initial_backoff if self.batch_initial_backoff is None else self.batch_initial_backoff
-
-    @property
-    def batch(self) -> BatchLimits:
-        """What the mode ``batch`` is told."""
-        return BatchLimits(
-            self.batch_buffer_size,
-            self.batch_max_size,
-            self.batch_max_wait,
-            self.batch_throttle_enable,
-            self.batch_throttle_qps,
-            self.batch_throttle_burst,
-        )
-
-    def truncation(self, *, fields: bool = False) -> TruncateLimits:
-        """Say what truncation is told, where it is on; `fields` is --audit-truncate-fields."""
-        return TruncateLimits(self.truncate_max_event_size, self.truncate_max_batch_size, fields)
 
     def problems(self) -> list[str]:
         """Say everything that is wrong, in kube-apiserver's words and order; nothing if there is no webhook."""
