@@ -91,7 +91,9 @@ class AuthenticationMetadata(Struct, frozen=True, omit_defaults=True, rename=_wi
     impersonation_constraint: str = ""
 
 
-class ObjectReference(Struct, frozen=True, omit_defaults=True, rename=_wire_name):
+# gc=False below: these hold texts, tuples and dicts of texts only, so no circle can pass through them, and a burst of
+# events does not wake the garbage collector.
+class ObjectReference(Struct, frozen=True, gc=False, omit_defaults=True, rename=_wire_name):
     """What: the object that the request is about, as far as it is known."""
 
     resource: str = ""
@@ -104,7 +106,7 @@ class ObjectReference(Struct, frozen=True, omit_defaults=True, rename=_wire_name
     subresource: str = ""
 
 
-class ListMeta(Struct, frozen=True, omit_defaults=True, rename=_wire_name):
+class ListMeta(Struct, frozen=True, gc=False, omit_defaults=True, rename=_wire_name):
     """The metadata of a Status; empty in practice, and always written."""
 
     self_link: str = ""
@@ -135,7 +137,7 @@ class StatusDetails(Struct, frozen=True, omit_defaults=True, rename=_wire_name):
     retry_after_seconds: int = 0
 
 
-class Status(Struct, frozen=True, omit_defaults=True):
+class Status(Struct, frozen=True, gc=False, omit_defaults=True):
     """What response: meta/v1 Status without kind and apiVersion. `code` is the HTTP status."""
 
     metadata: ListMeta = field(default_factory=lambda: _LIST_META)
@@ -150,7 +152,7 @@ def _zero_time() -> None:
     """Give Go's zero time. Made by a factory, a default is always written: here as ``null``."""
 
 
-class Event(Struct, frozen=True, omit_defaults=True, rename=_wire_name):
+class Event(Struct, frozen=True, gc=False, omit_defaults=True, rename=_wire_name):
     """One audit event: audit.k8s.io/v1 Event (spec §1.1). `level` and `stage` are texts, because logs hold others'."""
 
     level: str
