@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -290,6 +291,29 @@ def test_at_metadata_a_big_answer_is_not_kept() -> None:
     client = run(middleware, request())
     assert len(client.body) == 100_017
     assert not backend.events[-1].response_object
+
+
+STATUS = b'{"apiVersion":"v1","kind":"Status","status":"Success","details":{"name":"web"}}'
+
+
+@pytest.mark.parametrize("size", [7, 1000])
+@pytest.mark.parametrize("encoding", [b"", b"gzip"])
+def test_at_metadata_a_status_of_a_success_is_told(size: int, encoding: bytes) -> None:
+    """Whatever the order of its members, however it is packed and cut into chunks."""
+    sent = gzip.compress(STATUS) if encoding else STATUS
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"application/json"), (b"content-encoding", encoding)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for at in range(0, len(sent), size):
+            await send({"type": "http.response.body", "body": sent[at : at + size], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    middleware, backend = audited(application, METADATA)
+    assert run(middleware, request("DELETE", f"{PODS}/web")).body == sent
+    told = backend.events[-1].response_status
+    assert told is not None
+    assert (told.status, told.details.name if told.details else "") == ("Success", "web")
 
 
 def test_at_metadata_an_error_is_told_in_words() -> None:

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from decklog.recorder.answers import Answer, hijacked, may_be_status, render
+from decklog.recorder.answers import Answer, hijacked, is_plain, may_be_status, render
 from decklog.testing import attributes
 
 STATUS = (
@@ -51,20 +51,34 @@ def test_an_answer_is_read_as_the_api_machinery_rendered_it(name: str) -> None:
     assert (rendered.status.code, rendered.status.message) == (answer.code, message)
 
 
-BEGINNINGS = {
-    STATUS: True,
-    b'{\n  "kind": "Status",': True,
-    b"k8s\x00\n\x0c\n\x02v1\x12\x06Status": True,
-    POD: False,
-    b'{"metadata":{},"kind":"Status"}': False,
-    b"": False,
+BEGINNINGS = [(STATUS, True), (STATUS[:9], True), (POD, False), (b"", False)]
+
+
+@pytest.mark.parametrize(("beginning", "expected"), BEGINNINGS)
+def test_the_beginning_tells_whether_a_body_may_be_a_status(beginning: bytes, expected: bool) -> None:
+    """What can still become one may be one; nothing is none."""
+    assert may_be_status(beginning) is expected
+
+
+UNPACKED = b'{"apiVersion":"v1","kind":"Status","message":"gone"}'
+UNDER_400 = {
+    "apiVersion first": (JSON, UNPACKED, ""),
+    "gzipped": (JSON, gzip.compress(UNPACKED), "gzip"),
+    "YAML": ("application/yaml", b"apiVersion: v1\nkind: Status\nmessage: gone\n", ""),
+    "CBOR": ("application/cbor", b"\xa2\x44kind\x46Status\x47message\x44gone", ""),
 }
 
 
-@pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_the_beginning_tells_whether_a_body_may_be_a_status(beginning: bytes) -> None:
-    """So that a door keeps nothing of a list of pods at level Metadata."""
-    assert may_be_status(beginning) is BEGINNINGS[beginning]
+@pytest.mark.parametrize("name", UNDER_400)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_status_under_400_is_read_at_every_level(name: str, whole: bool) -> None:
+    """Whatever its format, its encoding and the order of its members (spec §5.9)."""
+    content_type, body, encoding = UNDER_400[name]
+    told = attributes("DELETE", "/api/v1/namespaces/a/pods/b")
+    answer = Answer(200, content_type, body, encoding)
+    assert not is_plain(answer)
+    rendered = render(answer, told, whole=whole, limit=1 << 20, aggregated=False, typed=True)
+    assert (rendered.is_status, rendered.status.message) == (True, "gone")
 
 
 HIJACKS = [(101, True, False, 101), (403, True, False, 101), (403, True, True, 403), (200, False, False, 200)]

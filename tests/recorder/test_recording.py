@@ -9,7 +9,8 @@ from decklog.audit.event import Event, Level, Stage, User
 from decklog.metrics import AuditCounters
 from decklog.recorder.answers import Answer
 from decklog.recorder.options import RecorderOptions
-from decklog.recorder.recording import STATUS_LIMIT, Recorder, Recording
+from decklog.recorder.recording import Recorder, Recording
+from decklog.recorder.status_probe import STATUS_LIMIT
 from decklog.recorder.submitted import Submitted
 from decklog.testing import FixedClock, attributes
 

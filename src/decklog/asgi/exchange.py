@@ -9,8 +9,9 @@ import msgspec
 
 from decklog.audit import jsontext
 from decklog.audit.sink import DeliveryError
-from decklog.recorder.answers import Answer, may_be_status
+from decklog.recorder.answers import Answer
 from decklog.recorder.submitted import Submitted
+from decklog.recorder.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,11 +45,11 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._identity = jsontext.raw(identity)
-        self._request = _Tee(recording.request_limit())
-        self._response = _Tee(0)
+        self._request = Tee(recording.request_limit())
+        self._response = Tee(0)
         self._submitted = Submitted()
         self._code = 0
-        self._headers: Headers = []
+        self._headers: dict[bytes, bytes] = {}
         self._request_ended = False
         self.stored = True
         """Whether every event of the request was taken by the backend."""
@@ -139,32 +140,34 @@ class Exchange:
             self._gone = error
             raise
         if kind in {"http.response.body", "websocket.http.response.body"}:
-            self._tee(message.get("body", b""))
+            self._response.feed(message.get("body", b""))
 
     def _begin(self, message: Message, code: int) -> Message:
         """Note code and headers, and add Audit-Id unless the application has set one (spec §5.5)."""
         self._code = code
-        self._headers = list(message.get("headers") or ())
-        self._response = _Tee(self._recording.response_limit(code))
-        if any(name.lower() == b"audit-id" for name, _ in self._headers):
+        headers = list(message.get("headers") or ())
+        self._headers = {name.lower(): value for name, value in reversed(headers)}  # the first line counts
+        self._response = self._recording.response_tee(code, *map(self._hint, (b"content-type", b"content-encoding")))
+        if b"audit-id" in self._headers:
             return message
-        return {**message, "headers": [*self._headers, (b"audit-id", self._identity)]}
+        return {**message, "headers": [*headers, (b"audit-id", self._identity)]}
 
-    def _tee(self, chunk: bytes) -> None:
-        """Keep the body; below RequestResponse only one that may be a Status."""
-        self._response.feed(chunk)
-        if not self._recording.keeps_response and self._code < 400 and not may_be_status(self._response.beginning(64)):
-            self._response.stop()
+    def _hint(self, name: bytes) -> str:
+        """Give a header for the tee: a value of a wrong type is the server's to refuse, and `_answer` tells of it."""
+        value: object = self._headers.get(name)
+        return value.decode("latin-1") if isinstance(value, bytes) else ""
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
 
     def _answer(self) -> Answer | None:
         if not self._code:
             return None
-        headers = {name.lower(): value for name, value in reversed(self._headers)}  # the first line counts
         return Answer(
             self._code,
-            headers.get(b"content-type", b"").decode("latin-1"),
+            self._header(b"content-type"),
             self._response.body(),
-            headers.get(b"content-encoding", b"").decode("latin-1"),
+            self._header(b"content-encoding"),
             self._response.length if self._response.kept else None,
         )
 
@@ -185,37 +188,6 @@ class Exchange:
         except Exception as error:  # noqa: BLE001  # because: the answer is on its way, and no backend may break it
             self.stored = False
             logger.error("%s", cause_of(error))  # noqa: TRY400  # because: the cause is in the text; a traceback a request would flood
-
-
-class _Tee:
-    """The first `limit` bytes of what flows past, and how many there were."""
-
-    __slots__ = ("_chunks", "_room", "kept", "length", "limit")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.length = 0
-        self.kept = limit > 0
-        self._room = limit
-        self._chunks: list[bytes] = []
-
-    def feed(self, chunk: bytes) -> None:
-        self.length += len(chunk)
-        if self._room > 0 and chunk:
-            self._chunks.append(bytes(chunk[: self._room]))
-            self._room -= min(len(chunk), self._room)
-
-    def stop(self) -> None:
-        """Keep nothing of it."""
-        self._chunks.clear()
-        self._room = 0
-        self.kept = False
-
-    def beginning(self, size: int) -> bytes:
-        return self._chunks[0][:size] if self._chunks else b""
-
-    def body(self) -> bytes:
-        return b"".join(self._chunks)
 
 
 def _words(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from decklog.audit.event import NO_OBJECT, Status, StatusDetails
 from decklog.recorder import objects, protobuf
 from decklog.recorder.objects import UnreadableError
+from decklog.recorder.status_probe import StatusProbe
 
 if TYPE_CHECKING:
     from msgspec import Raw
@@ -66,7 +67,6 @@ NO_ANSWER: Final = Status(status="Success", message="Connection closed early", c
 
 _SWITCHING: Final = 101
 _NOT_ACCEPTABLE: Final = 406
-_STATUS_PREFIX: Final = re.compile(rb'\s*\{\s*"kind"\s*:\s*"Status"|k8s\x00.{0,24}Status', re.DOTALL)
 _OBJECT: Final = b'{"kind":"'
 _STATUS: Final = b'{"kind":"Status"'
 _AUTHORIZER: Final = re.compile(r'User "(?:[^"\\]|\\.)*" cannot ', re.DOTALL)
@@ -74,9 +74,9 @@ _QUOTED_NAME: Final = re.compile(r'(?<!\\)" is forbidden: ')
 _CONNECT: Final = frozenset({"exec", "attach", "portforward", "proxy"})
 
 
-def may_be_status(beginning: bytes) -> bool:
-    """Whether a body that begins so can be a Status: tells a door what to keep below RequestResponse."""
-    return _STATUS_PREFIX.match(beginning) is not None
+def may_be_status(body: bytes, content_type: str = "", encoding: str = "") -> bool:
+    """Whether a body, whole or its beginning, can be a Status as far as a probe can tell."""
+    return bool(body) and StatusProbe(content_type, encoding).feed(body) is not False
 
 
 def hijacked(code: int, *, upgrade: bool, audit_id_echoed: bool) -> int:
@@ -133,7 +133,7 @@ def plain_status(code: int) -> Status:
 
 
 def _can_be_status(answer: Answer) -> bool:
-    return bool(answer.encoding) or may_be_status(answer.body) or "yaml" in answer.content_type
+    return may_be_status(answer.body, answer.content_type, answer.encoding)
 
 
 def _status_of(answer: Answer, body: bytes, raw: Raw, *, typed: bool) -> Rendered | None:

@@ -52,14 +52,25 @@ def is_watch_stream(content_type: str) -> bool:
     return "stream=watch" in content_type.replace(" ", "").lower()
 
 
+def is_plain_encoding(encoding: str) -> bool:
+    """Whether a Content-Encoding leaves the body as it is."""
+    return not encoding or encoding.strip().lower() in {"", "identity"}
+
+
+def unpacker(encoding: str) -> zlib._Decompress | None:
+    """Give what undoes a Content-Encoding, piece by piece; None for those that we cannot undo, and for none."""
+    wbits = {"gzip": 31, "x-gzip": 31, "deflate": 15}.get(encoding.strip().lower())
+    return None if wbits is None else zlib.decompressobj(wbits)
+
+
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     """Undo a Content-Encoding, to at most `limit` bytes; raises UnreadableError when it cannot be."""
-    name = encoding.strip().lower()
-    if name in {"", "identity"}:
+    if is_plain_encoding(encoding):
         return body
-    if name not in {"gzip", "x-gzip", "deflate"}:
+    name = encoding.strip().lower()
+    unpack = unpacker(encoding)
+    if unpack is None:
         raise UnreadableError(f"content encoding {name[:40]!r} is unknown")
-    unpack = zlib.decompressobj(wbits=31 if name != "deflate" else 15)
     try:
         plain = unpack.decompress(body, limit + 1)
     except (zlib.error, gzip.BadGzipFile) as error:

@@ -28,6 +28,8 @@ from decklog.recorder.answers import NO_ANSWER, Answer, is_plain, plain_status, 
 from decklog.recorder.impersonation import refused
 from decklog.recorder.objects import drop_managed_fields
 from decklog.recorder.options import RecorderOptions
+from decklog.recorder.status_probe import STATUS_LIMIT, StatusProbe
+from decklog.recorder.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +57,6 @@ _NOBODY: Final = User()
 # Members of an enum cost a look-up each time they are named through their class.
 _NONE, _METADATA, _, _WHOLE = Level
 _RECEIVED, _STARTED, _COMPLETE, _PANIC = Stage
-
-STATUS_LIMIT: Final = 64 * 1024
-"""Bytes of an answer that are kept for its Status alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +196,13 @@ class Recording(Struct, gc=False):
         if decision.level is _NONE or (code < 400 and streams(self.attributes)):
             return 0
         return self._recorder.options.body_limit if decision.level is _WHOLE else STATUS_LIMIT
+
+    def response_tee(self, code: int, content_type: str = "", encoding: str = "") -> Tee:
+        """Give what keeps of the response's body as much as will be recorded; the two headers are as sent."""
+        limit = self.response_limit(code)
+        if limit and code < 400 and self.decision.level is not _WHOLE:
+            return Tee(limit, StatusProbe(content_type, encoding))
+        return Tee(limit)
 
     # The stages
 
