@@ -7,7 +7,8 @@ import pytest
 
 from decklog import certificates
 from decklog.audit.event import User
-from decklog.sandbox.authentication import ANONYMOUS, Authenticator
+from decklog.audit.impersonation import ANONYMOUS
+from decklog.sandbox.authentication import Authenticator
 from sandbox.client import PODS, Clock
 
 if TYPE_CHECKING:

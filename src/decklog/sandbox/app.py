@@ -15,9 +15,10 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from decklog.audit import impersonation
 from decklog.audit.attributes import ResolveError, deadline_problem
 from decklog.audit.quoting import internal_error
-from decklog.sandbox import discovery, impersonation, negotiation, openapi
+from decklog.sandbox import discovery, negotiation, openapi
 from decklog.sandbox import status as errors
 from decklog.sandbox.authentication import Authenticator
 from decklog.sandbox.authorization import Authorizer, Question
@@ -141,10 +142,14 @@ class Sandbox:
         return await self._handle(request)
 
     def _impersonate(self, request: Request, user: User) -> None:
-        wanted = impersonation.requested(request.scope["headers"])
+        try:
+            wanted = impersonation.requested(request.scope["headers"])
+        except impersonation.NoUserError as error:
+            raise errors.bad_request(str(error)) from None
         if wanted is None:
             return
-        for question in impersonation.questions(wanted):
+        for part in impersonation.parts(wanted):
+            question = Question("impersonate", part.group, part.resource, part.subresource, part.namespace, part.name)
             if not self._authorizer.decide(user, question).allowed:
                 raise _denied(user, question, "")
         request.user = impersonation.effective(wanted)

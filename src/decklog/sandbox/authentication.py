@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from decklog.audit.event import User
+from decklog.audit.impersonation import ANONYMOUS, AUTHENTICATED
 from decklog.certificates import identity
 from decklog.errors import DecklogError
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
     from datetime import datetime
 
-AUTHENTICATED: Final = "system:authenticated"
-UNAUTHENTICATED: Final = "system:unauthenticated"
-ANONYMOUS: Final = User("system:anonymous", groups=(UNAUTHENTICATED,))
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 _CACHED: Final = 1000
 
