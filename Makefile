@@ -8,10 +8,10 @@ STAMP  := $(VENV)/.installed
 CASES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench torture conformance lock clean
+.PHONY: help demo test check fix bench bench-gateway torture conformance lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -42,6 +42,9 @@ fix: $(STAMP)  ## format, mend what lint can mend, regenerate the reference page
 
 bench: $(STAMP)  ## measure; prints a table, writes benchmarks/results/*.json
 	$(BIN)/python -m benchmarks.core $(ARGS)
+
+bench-gateway: $(STAMP)  ## the gateway's cost a request against nginx and HAProxy (minutes; Linux, two cores)
+	$(BIN)/python -m benchmarks.gateway $(ARGS)
 
 torture: $(STAMP)  ## the long fault tests (minutes); make test runs their short form
 	$(BIN)/python -m pytest -m torture -o addopts= --strict-markers --import-mode=importlib -ra $(ARGS)
