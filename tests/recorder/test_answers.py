@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from decklog.audit.event import Status, StatusCause, StatusDetails
 from decklog.recorder.answers import Answer, hijacked, is_plain, may_be_status, render
 from decklog.testing import attributes
 
@@ -107,10 +108,40 @@ def test_a_status_in_protobuf_never_raises(name: str) -> None:
     assert (rendered.status.code, rendered.status.message) == (404, message)
 
 
-@pytest.mark.parametrize("details", [b'{"causes":null}', b'{"name":null}', b'{"retryAfterSeconds":1.5}', b"5"])
-def test_odd_details_do_not_take_the_message_with_them(details: bytes) -> None:
-    """The words of a Status are told whatever its details hold."""
+NAMED = StatusDetails(name="web")
+DETAILS = {
+    "no causes": (b'{"causes":null,"name":"web"}', NAMED),
+    "name null": (b'{"name":null,"kind":"pods"}', StatusDetails(kind="pods")),
+    "half a second": (b'{"name":"web","retryAfterSeconds":1.5}', NAMED),
+    "the longest wait": (b'{"retryAfterSeconds":2147483647}', StatusDetails(retry_after_seconds=(1 << 31) - 1)),
+    "past int32": (b'{"name":"web","retryAfterSeconds":2147483648}', NAMED),
+    "below int32": (b'{"name":"web","retryAfterSeconds":-2147483649}', NAMED),
+    "past every integer": (b'{"name":"web","retryAfterSeconds":' + b"9" * 40 + b"}", NAMED),
+    "past int32 beside an odd field": (b'{"name":"web","uid":5,"retryAfterSeconds":2147483648}', NAMED),
+    "an odd cause": (
+        b'{"causes":[5,{"reason":"a","field":{}},null,{"message":"\\ud800"}]}',
+        StatusDetails(causes=(StatusCause(reason="a"), StatusCause(message="\ufffd"))),
+    ),
+    "causes that are no list": (b'{"name":"web","causes":{"reason":"a"}}', NAMED),
+    "no details": (b"null", None),
+    "a number": (b"5", None),
+    "a list": (b'[{"name":"web"}]', None),
+}
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_an_odd_field_of_details_costs_only_itself(name: str) -> None:
+    """The words of a Status and the good fields of its details are told."""
+    details, expected = DETAILS[name]
     answer = Answer(400, JSON, b'{"kind":"Status","message":"no","details":' + details + b"}")
     told = attributes("GET", "/api/v1/pods")
     rendered = render(answer, told, whole=True, limit=1 << 20, aggregated=False, typed=True)
-    assert rendered.status.message == "no"
+    assert (rendered.status.message, rendered.status.details) == ("no", expected)
+
+
+def test_an_odd_word_of_a_status_costs_only_itself() -> None:
+    """A reason that is no text leaves the message and the details."""
+    answer = Answer(400, JSON, b'{"kind":"Status","reason":5,"message":"no","details":{"name":"web"}}')
+    told = attributes("GET", "/api/v1/pods")
+    status = render(answer, told, whole=False, limit=1 << 20, aggregated=False, typed=True).status
+    assert status == Status(message="no", details=NAMED, code=400)

@@ -89,6 +89,7 @@ REFUSED = {
     'users "bob" is forbidden: User "eve" cannot impersonate resource "users" in API group ""': True,
     'pods is forbidden: User "eve" cannot impersonate-on:user-info:list resource "pods" in API group ""': True,
     "requested [{Group  g    }] without impersonating a user": True,
+    'requested &user.DefaultInfo{Name:"", UID:"u", Groups:[]string(nil)} without impersonating a user name': True,
     'pods is forbidden: User "bob" cannot list resource "pods" in API group "" in the namespace "shop"': False,
     'configmaps "cannot impersonate" not found': False,
     'pods "x cannot impersonate resource y" not found': False,

@@ -51,6 +51,16 @@ CONCLUSIONS = {
         ),
         False,
     ),
+    "groups without a user": (
+        "create",
+        Status(code=400, message="requested [{Group  g    }] without impersonating a user"),
+        False,
+    ),
+    "a uid without a user, in the words of 1.36": (
+        "create",
+        Status(code=400, message='requested &user.DefaultInfo{Name:"", UID:"u"} without impersonating a user name'),
+        False,
+    ),
     "bad query options": (
         "create",
         Status(code=422, message="…", details=StatusDetails(group="meta.k8s.io", kind="CreateOptions")),
@@ -221,3 +231,19 @@ def test_what_the_client_chose_to_be_called_does_not_hide_its_body(message: str)
     """A name that repeats the server's words for a body that was not decoded is only a name."""
     status = Status(message=message, code=CLIENT_WORDS[message])
     assert was_recorded(attributes("POST", "/api/v1/namespaces/d/pods"), status, is_status=True)
+
+
+ODD_METADATA = {
+    "a uid that is a number": (b'{"metadata":{"name":"web","uid":5}}', Metadata(name="web")),
+    "a namespace that is an object": (b'{"metadata":{"namespace":{},"name":"web"}}', Metadata(name="web")),
+    "a name that is null": (b'{"metadata":{"name":null,"uid":"u"}}', Metadata(uid="u")),
+    "metadata that is a list": (b'{"metadata":[{"name":"web"}]}', Metadata()),
+    "no object": (b'["name"]', Metadata()),
+}
+
+
+@pytest.mark.parametrize("name", ODD_METADATA)
+def test_an_odd_field_of_the_metadata_costs_only_itself(name: str) -> None:
+    """The reference is still filled from the good fields."""
+    body, expected = ODD_METADATA[name]
+    assert metadata(Submitted(JSON), Raw(body)) == expected

@@ -2,6 +2,10 @@
 
 Told is only what went over the wire. Which of it kube-apiserver would have recorded is concluded here, from the kind of
 request, the code, the content type and the body (spec §5.3, §5.7, §5.9).
+
+| what | kube-apiserver | here | why |
+|---|---|---|---|
+| a Status with a field of a wrong type | writes none | the other fields are told | others do, and lose but that field |
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decklog.audit.event import NO_OBJECT, Status, StatusDetails
 from decklog.recorder import objects, protobuf
@@ -52,13 +57,10 @@ class Rendered(Struct, frozen=True):
     """Why there is an object that is not recorded."""
 
 
-class _Words(Struct):
+class _Status(Struct):
     status: str | None = None
     message: str | None = None
     reason: str | None = None
-
-
-class _Status(_Words):
     details: StatusDetails | None = None
 
 
@@ -155,15 +157,22 @@ def _status_of(answer: Answer, body: bytes, raw: Raw, *, typed: bool) -> Rendere
             is_status=True,
             object=raw,
         )
-    found = objects.read(raw, _Status) or objects.read(raw, _Words) or _Status()
+    found = objects.read(raw, _Status) or _Status()
     status = Status(
         status=found.status or "",
         message=found.message or "",
         reason=found.reason or "",
-        details=found.details if isinstance(found, _Status) else None,
+        details=_within_int32(found.details),
         code=answer.code,
     )
     return Rendered(status, is_status=True, object=raw)
+
+
+def _within_int32(details: StatusDetails | None) -> StatusDetails | None:
+    """Leave out a retryAfterSeconds that no int32 holds: whoever reads the event with Go's types could not."""
+    if details is None or -(1 << 31) <= details.retry_after_seconds < 1 << 31:
+        return details
+    return replace(details, retry_after_seconds=0)
 
 
 def by_authorizer(status: Status) -> bool:

@@ -1,4 +1,9 @@
-"""Impersonation: whom a request asks to act as (spec §5.7), and whether the answer says that it was refused."""
+"""Impersonation: whom a request asks to act as (spec §5.7), and whether the answer says that it was refused.
+
+| who acts as a node | kube-apiserver | here | why |
+|---|---|---|---|
+| a pod's account, as the pod's node | `impersonate:associated-node` or `…arbitrary-node` | the latter | no answer tells which |
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,8 @@ _NODE: Final = "system:node:"
 _EXTRA: Final = "impersonate-extra-"
 
 _REFUSED: Final = re.compile(r'User "(?:[^"\\]|\\.)*" cannot impersonate(?:-on:[a-z-]+:[a-z]+)? resource ', re.DOTALL)
-_NO_USER: Final = re.compile(r"requested \[.*\] without impersonating a user", re.DOTALL)
+_NO_USER: Final = re.compile(r"requested (?:\[.*\]|&user\.DefaultInfo\{.*\}) without impersonating a user", re.DOTALL)
+"""Both wordings: that of the older verb alone, and that of constrained impersonation."""
 
 
 def requested(headers: Iterable[tuple[str, str]]) -> User | None:

@@ -11,7 +11,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Raw, Struct
@@ -194,32 +194,36 @@ def types(raw: Raw) -> TypeMeta:
 
 
 def read(raw: Raw | bytes, shape: type[T]) -> T | None:
-    """Decode the few fields of `shape` out of a JSON object; None when it has another shape.
+    """Decode the few fields of `shape` (a Struct) out of a JSON object; None for what is no object.
 
-    msgspec skips the rest without building it. What it refuses but Go reads (lone surrogates, bytes that are no UTF-8,
-    deep nesting) is taken apart as text.
+    msgspec skips the rest without building it. What it refuses (a field of a wrong type, lone surrogates, bytes that
+    are no UTF-8, deep nesting) is taken apart field by field, so that one odd field costs only itself, as in Go, where
+    decoding goes on behind a wrong type.
     """
     try:
         return msgspec.json.decode(raw, type=shape)
-    except msgspec.ValidationError:
-        return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
-    wanted = {field.encode_name for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # because: all shapes are Structs
     try:
-        text = bytes(raw).decode("utf-8", "replace").encode()
-        found = {key: _shallow(value) for key, value in jsontext.members(text) if key in wanted}
-        return msgspec.convert(found, shape)
-    except (ValueError, msgspec.ValidationError):
+        found = dict(members(raw))
+    except ValueError:
         return None
+    fields = msgspec.structs.fields(shape)  # type: ignore[arg-type]  # because: all shapes are Structs
+    given = {field.name: _piece(found[field.encode_name], field.type) for field in fields if field.encode_name in found}
+    return shape(**{name: value for name, value in given.items() if value is not None})
 
 
-def _shallow(raw: bytes) -> Any:
-    """Read a member's value; of an object that is nested too deeply only its strings."""
+def _piece(raw: bytes, kind: Any) -> Any:
+    """Read one field's value as far as it is what `kind` says: a text, a number, a Struct, or a tuple of Structs."""
+    inner = next((each for each in get_args(kind) if isinstance(each, type) and issubclass(each, Struct)), None)
     try:
-        return jsontext.load(raw)
-    except WireError:
-        return {key: jsontext.string(value) for key, value in jsontext.members(raw) if value.startswith(b'"')}
+        if inner is None:
+            return jsontext.string(raw) if raw.startswith(b'"') else msgspec.json.decode(raw, type=kind)
+        if get_origin(kind) is not tuple:
+            return read(raw, inner)
+        return tuple(item for each in _elements(raw) if (item := read(each, inner)) is not None)
+    except (ValueError, RecursionError):
+        return None
 
 
 Pairs = list[tuple[str, bytes]]

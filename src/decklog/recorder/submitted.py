@@ -63,7 +63,8 @@ _NOT_DECODED: Final = re.compile(
     r"^[^(]*unrecognized \(must be of type |^[^(]*cannot be handled as a |^[^(]*strict decoding error"
     r"|^the API version in the data \(|^json: cannot unmarshal |^strconv\.|^invalid JSON patch"
     r"|^decoded object cannot be converted to |^unable to decode |^[^(]*unexpected EOF$"
-    r"|^requested \[.*without impersonating a user|^invalid timeout specified in the request URL"
+    r"|^requested (?:\[|&user\.DefaultInfo\{).*without impersonating a user"
+    r"|^invalid timeout specified in the request URL"
 )
 
 
