@@ -1,0 +1,157 @@
+"""Witness: what a door sees of one exchange, kept as far as the recording asks for it, and told to it at the end.
+
+A door relays first and shows the witness what has passed: the head of the answer, pieces of both bodies. No I/O here.
+A fault in making an event never costs the event: it is made again without the bodies, and says so in an annotation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from decklog.recorder.answers import Answer
+from decklog.recorder.submitted import Submitted
+from decklog.recorder.tee import Tee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from decklog.audit.event import Event
+    from decklog.recorder.recording import Recording
+
+FAULT: Final = "decklog/recording-error"
+"""Annotation: the kind of the fault for which an event has no bodies."""
+
+
+class Witness:
+    """What a door has seen of one exchange. `fault` is told of errors of our own, which never leave here."""
+
+    __slots__ = (
+        "_content_type",
+        "_encoding",
+        "_fault",
+        "_request",
+        "_response",
+        "_submitted",
+        "code",
+        "recording",
+        "request_ended",
+    )
+
+    def __init__(self, recording: Recording, fault: Callable[[Exception], None]) -> None:
+        self.recording = recording
+        self.code = 0
+        """Of the answer; 0: none has begun."""
+        self.request_ended = True
+        """Whether the request's body has come to its end."""
+        self._fault = fault
+        self._content_type = self._encoding = ""
+        limit = recording.request_limit()
+        self._request = Tee(limit) if limit else None
+        self._response: Tee | None = None
+        self._submitted = _NOTHING
+
+    # What passes
+
+    @property
+    def keeps_request(self) -> bool:
+        """Whether pieces of the request's body are wanted."""
+        return self._request is not None
+
+    @property
+    def keeps_response(self) -> bool:
+        """Whether pieces of the answer's body are (still) wanted."""
+        return self._response is not None
+
+    def submitting(self, content_type: str, encoding: str) -> None:
+        """See the head of a request that has a body."""
+        if self._request is not None:
+            self._submitted = Submitted(content_type, encoding=encoding)
+            self.request_ended = False
+
+    def submitted(self, piece: bytes) -> None:
+        """See a piece of the request's body."""
+        if self._request is not None:
+            self._request.feed(piece)
+
+    def answering(self, code: int, content_type: str = "", encoding: str = "") -> tuple[Event, ...]:
+        """See the head of the answer; gives the ResponseStarted of a long-running request."""
+        self.code = code
+        recording = self.recording
+        tee = recording.response_tee(code, content_type, encoding)
+        if tee.kept:
+            self._response = tee
+            self._content_type, self._encoding = content_type, encoding
+        if not recording.attributes.long_running:
+            return ()
+        try:
+            started = recording.started(code)
+        except Exception as error:  # noqa: BLE001  # because: the last events, made below, are still owed
+            self._fault(error)
+            return ()
+        return () if started is None else (started,)
+
+    def answered(self, piece: bytes) -> None:
+        """See a piece of the answer's body."""
+        tee = self._response
+        if tee is not None:
+            tee.feed(piece)
+            if not tee.kept:
+                self._response = None
+
+    # The end
+
+    def completed(self) -> tuple[Event, ...]:
+        """Give the last events of a request that is over; those of one whose answer never began, too."""
+        return self._last(None)
+
+    def panicked(self, words: str) -> tuple[Event, ...]:
+        """Give the last events of a request that failed by a fault of the server's own."""
+        return self._last(words)
+
+    def unauthenticated(self, attempted: str = "") -> tuple[Event, ...]:
+        """Give the one event of a request from nobody known (spec §5.7); `attempted`: what it tried."""
+        try:
+            event = self.recording.unauthenticated(self._answer() or Answer(500), attempted)
+        except Exception as error:  # noqa: BLE001  # because: see `_last`
+            self._fault(error)
+            self.recording.annotate(FAULT, type(error).__name__)
+            event = self.recording.unauthenticated(Answer(self.code or 500), attempted)
+        return () if event is None else (event,)
+
+    def _last(self, words: str | None) -> tuple[Event, ...]:
+        try:
+            return self._told(words, self._answer(), self._body())
+        except Exception as error:  # noqa: BLE001  # because: the answer is out, and no fault of ours may cost its event
+            self._fault(error)
+            kind = type(error).__name__
+        try:
+            self.recording.annotate(FAULT, kind)
+            return self._told(words, Answer(self.code) if self.code else None, None)
+        except Exception as error:  # noqa: BLE001  # because: see above
+            self._fault(error)
+            return ()
+
+    def _told(self, words: str | None, answer: Answer | None, body: Submitted | None) -> tuple[Event, ...]:
+        if words is None:
+            return self.recording.completed(answer, body)
+        events = (self.recording.owed(answer), self.recording.panicked(words, body))
+        return tuple(event for event in events if event is not None)
+
+    def _answer(self) -> Answer | None:
+        code, tee = self.code, self._response
+        if not code:
+            return None
+        if tee is None:
+            return Answer(code)
+        return Answer(code, self._content_type, tee.body(), self._encoding, tee.length)
+
+    def _body(self) -> Submitted | None:
+        tee = self._request
+        if tee is None:
+            return None
+        return replace(self._submitted, body=tee.body(), length=tee.length, whole=self.request_ended)
+
+
+_NOTHING: Final = Submitted()
