@@ -1,0 +1,326 @@
+"""The gateway: what all its connections share, its sockets, its deadlines and its end.
+
+Single-threaded: everything happens on one event loop. Several workers are several processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from decklog.audit import jsontext
+from decklog.audit.attributes import Attributes, resolve
+from decklog.audit.decision import Decision
+from decklog.audit.event import Level
+from decklog.audit.headers import origin
+from decklog.audit.sink import DeliveryError
+from decklog.audit.target import ResolveError
+from decklog.gateway.client import ClientConnection
+from decklog.gateway.forwarding import Forwarding
+from decklog.gateway.towards import is_identity_header
+from decklog.gateway.upstream import Pool
+from decklog.http1 import HeadError, Heads
+from decklog.recorder.answers import Answer
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from decklog.access import Access
+    from decklog.audit.event import Event, User
+    from decklog.audit.intent import Intents
+    from decklog.audit.sink import Sink
+    from decklog.gateway.identity import Identify
+    from decklog.gateway.options import GatewayOptions
+    from decklog.gateway.towards import Towards
+    from decklog.metrics import AuditCounters
+    from decklog.recorder.recording import Recorder
+
+    Decide = Callable[[Attributes, User | None], Decision]
+
+REFUSED: Final = "decklog/refused"
+"""Annotation: why something that is no request was refused."""
+_SWEEP_S: Final = 1.0
+_BACKLOG: Final = 4096
+_SHOWN: Final = 8192
+"""Bytes of a refused request's first line that are recorded."""
+
+logger = logging.getLogger(__name__)
+
+
+def random_id() -> str:
+    """Make an audit ID as kube-apiserver does: a random UUID."""
+    return str(uuid.uuid4())
+
+
+class Gateway:
+    """A reverse proxy that audits. `decide` may be replaced at any time; requests under way keep their decision."""
+
+    def __init__(
+        self,
+        options: GatewayOptions,
+        *,
+        access: Access,
+        decide: Decide,
+        recorder: Recorder,
+        sink: Sink,
+        identify: Identify,
+        towards: Towards,
+        counters: AuditCounters,
+        intents: Intents | None = None,
+        new_id: Callable[[], str] = random_id,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        options.check()
+        self.options = options
+        self.decide = decide
+        self.recorder = recorder
+        self.sink = sink
+        self.identify = identify
+        self.forget = identify.forget
+        self.towards = towards
+        self.counters = counters
+        self.intents = intents
+        self.new_id = new_id
+        self.heads = Heads()
+        self.replaces_odd_ids = options.audit_id == "replace-odd"
+        host = access.host if ":" not in access.host else f"[{access.host}]"
+        self.forwarding = Forwarding(f"{host}:{access.port}".encode(), is_identity_header, access.base_path)
+        self.stopping = False
+        self.now = clock()
+        """The loop's time, as of the last sweep: good enough for deadlines of seconds, and free."""
+        self._clock = clock
+        self._pools = {own: self._pool(access, own=own) for own in (False, True)}
+        self._clients: set[ClientConnection] = set()
+        self._empty = asyncio.Event()
+        """Set when the last client has gone after a stop."""
+        self._by_address: Counter[str] = Counter()
+        self._servers: list[tuple[socket.socket, asyncio.Server]] = []
+        self._sweeping: asyncio.Task[None] | None = None
+        self._sends: set[asyncio.Future[None]] = set()
+
+    def _pool(self, access: Access, *, own: bool) -> Pool:
+        return Pool(
+            access,
+            self.heads,
+            own_certificate=own,
+            connect_timeout_s=self.options.connect_timeout_s,
+            buffer_bytes=self.options.buffer_bytes,
+            clock=self._clock,
+        )
+
+    # Life
+
+    async def start(self) -> None:
+        """Begin to look at deadlines."""
+        self.now = self._clock()
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections from a bound socket; the socket is the gateway's from here on."""
+        self._servers.append((sock, await self._serve(sock, tls)))
+
+    async def _serve(self, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+        # A duplicate: closing the server must not close the socket that the next one listens on.
+        return await asyncio.get_running_loop().create_server(
+            lambda: ClientConnection(self), sock=sock.dup(), ssl=tls, backlog=_BACKLOG
+        )
+
+    async def relisten(self, tls: ssl.SSLContext | None) -> None:
+        """Take new connections with another TLS context; those that are open go on as they are."""
+        for place, (sock, server) in enumerate(self._servers):
+            self._servers[place] = (sock, await self._serve(sock, tls))
+            server.close()
+
+    async def drain(self, grace_s: float) -> None:
+        """Stop: no new connections; watches end with a clean last chunk; short requests may finish within `grace_s`.
+
+        Tunnels are cut at the end of the grace. Everything is recorded when this returns.
+        """
+        self.stopping = True
+        for sock, server in self._servers:
+            server.close()
+            sock.close()
+        self._servers.clear()
+        for client in list(self._clients):
+            exchange = client.exchange
+            if exchange is None:
+                client.cut(flush=True)
+            elif exchange.long_running and not client.tunnel:
+                exchange.stop()
+        if self._clients:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), grace_s)
+        for client in list(self._clients):
+            if client.exchange is not None:
+                client.exchange.stop()
+        for client in list(self._clients):
+            client.cut()
+        await asyncio.sleep(0)
+        for pool in self._pools.values():
+            pool.close()
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=grace_s)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
+        await asyncio.sleep(0)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self.now = now = self._clock()
+            for client in list(self._clients):
+                try:
+                    client.sweep(now)
+                except Exception as error:  # noqa: BLE001  # because: one connection must not end the deadlines of all
+                    self.fault(error)
+            for pool in self._pools.values():
+                pool.sweep()
+
+    # What connections ask
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected."""
+        return len(self._clients)
+
+    def admit(self, client: ClientConnection) -> bool:
+        """Count a connection in, unless there are too many."""
+        options = self.options
+        if len(self._clients) >= options.max_connections:
+            self.counters.refused_connections["too-many"] += 1
+            return False
+        if options.max_connections_per_address:
+            if self._by_address[client.peer] >= options.max_connections_per_address:
+                self.counters.refused_connections["too-many-of-one-address"] += 1
+                return False
+            self._by_address[client.peer] += 1
+        self._clients.add(client)
+        return True
+
+    def forget_client(self, client: ClientConnection) -> None:
+        """Count it out."""
+        if client not in self._clients:
+            return
+        self._clients.discard(client)
+        if self.stopping and not self._clients:
+            self._empty.set()
+        if self.options.max_connections_per_address:
+            self._by_address[client.peer] -= 1
+            if self._by_address[client.peer] <= 0:
+                del self._by_address[client.peer]
+
+    def pool(self, *, own_certificate: bool) -> Pool:
+        """Give the pool of connections that bear our own certificate, or of those that bear none."""
+        return self._pools[own_certificate]
+
+    # Events
+
+    async def shielded(self, waiting: Awaitable[None], count: int) -> None:
+        """Wait for a delivery, which goes on when nobody waits any more."""
+        sending = asyncio.ensure_future(waiting)
+        self._sends.add(sending)
+
+        def over(sent: asyncio.Future[None]) -> None:
+            self._sends.discard(sent)
+            error = None if sent.cancelled() else sent.exception()
+            if sent.cancelled() or (error is not None and not isinstance(error, DeliveryError)):
+                self.counters.error_total["backend"] += count
+
+        sending.add_done_callback(over)
+        await asyncio.shield(sending)
+
+    def late(self, events: Sequence[Event]) -> Awaitable[bool] | None:
+        """Deliver what can refuse nothing any more; a failure is counted where it happens, and told here.
+
+        None: done, and stored. Otherwise an awaitable that tells whether they were stored.
+        """
+        try:
+            waiting = self.sink.process(events)
+        except Exception as error:  # noqa: BLE001  # because: the answer is on its way, and no backend may break it
+            self._untold(error, len(events))
+            return _unstored()
+        return None if waiting is None else self._wait(waiting, len(events))
+
+    async def _wait(self, waiting: Awaitable[None], count: int) -> bool:
+        try:
+            await self.shielded(waiting, count)
+        except Exception as error:  # noqa: BLE001  # because: see `late`
+            logger.error("%s", self.cause_of(error))  # noqa: TRY400  # because: the cause is in the text
+            return False
+        return True
+
+    def _untold(self, error: Exception, count: int) -> None:
+        if not isinstance(error, DeliveryError):
+            self.counters.error_total["backend"] += count
+        logger.error("%s", self.cause_of(error))
+
+    @staticmethod
+    def cause_of(error: Exception) -> str:
+        """Say why a delivery failed; of a fault the type alone, as its text may quote an event."""
+        return str(error) if isinstance(error, DeliveryError) else f"audit backend failed: {type(error).__name__}"
+
+    def fault(self, error: Exception) -> None:
+        """Count and tell a fault of our own: its kind alone, as its text may quote a body."""
+        self.counters.error_total["gateway"] += 1
+        logger.error("a fault of the gateway: %s", type(error).__name__, exc_info=error if _DEBUG else None)
+
+    def refused(self, head: bytes, error: HeadError, peer: str) -> bytes:
+        """Record what is no request: one ResponseStarted without a user, like a failed login; gives its audit ID.
+
+        At Metadata, whatever the policy says of requests: this is none, and nobody tries such a thing by chance.
+        """
+        method, target, headers = _legible(head)
+        try:
+            attributes = resolve(method, target)
+        except ResolveError:
+            uri = jsontext.text(target)
+            attributes = Attributes(method.lower(), uri.partition("?")[0], request_uri=uri)
+        audit_id, addresses, agent = origin(headers, peer, self.new_id)
+        decision = Decision(Level.METADATA, frozenset(), omit_managed_fields=False)
+        recording = self.recorder.open(attributes, decision, None, audit_id, addresses, agent)
+        recording.annotate(REFUSED, str(error))
+        event = recording.unauthenticated(Answer(error.status), str(error))
+        if event is not None:
+            self._ensure(self.late((event,)))
+        return jsontext.raw(audit_id)
+
+    def _ensure(self, waiting: Awaitable[bool] | None) -> None:
+        if waiting is not None:
+            sending: asyncio.Future[None] = asyncio.ensure_future(_ignoring(waiting))
+            self._sends.add(sending)
+            sending.add_done_callback(self._sends.discard)
+
+
+_DEBUG: Final = False
+
+
+async def _unstored() -> bool:
+    return False
+
+
+async def _ignoring(waiting: Awaitable[bool]) -> None:
+    await waiting
+
+
+def _legible(head: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]]]:
+    """Give what can be read of something that is no request: method, target, and the header lines as they look."""
+    line, _, rest = head.partition(b"\n")
+    words = line.strip().split(b" ")
+    method = words[0][:32].decode("ascii", "replace") if words else ""
+    target = words[1][:_SHOWN] if len(words) > 1 else b""
+    headers = []
+    for text in rest.split(b"\n")[:256]:
+        name, colon, value = text.strip().partition(b":")
+        name = name.strip().lower()
+        if colon and name in {b"user-agent", b"x-forwarded-for", b"x-real-ip"}:
+            headers.append((name, value.strip()[:_SHOWN]))
+    return method, target, headers
