@@ -61,7 +61,10 @@ kube-apiserver's audit metrics have its names, labels and help texts.
 For each backend, at any time: processed = delivered + queued + in flight + spooled + parked + dropped. `backend` is
 `log` or `webhook`; the reasons of drops are: `failed` (it could not be written, or every attempt to deliver it failed),
 `unencodable`, `buffer-full` (the batch buffer), `shut-down` (not delivered when the process had to end), `too-large`
-(truncation), `spool-full`."""
+(truncation), `spool-full`, `worker-died` (waited in the memory of a worker that was killed).
+
+A gateway with several workers serves their sums. A worker that dies is replaced, and its successor goes on from what it
+had last told, at most a second before: no counter goes backwards. `/readyz` says which worker is not ready, and why."""
 
 
 def cli_page() -> str:

@@ -51,12 +51,16 @@ class HealthOptions:
 
 
 class Health:
-    """An ASGI application over what is counted.
+    """An ASGI application over what is counted: the counters themselves, or who gathers them from several workers.
 
     `problems` gives the reasons why decklog is not ready, in words; none when it is.
     """
 
-    def __init__(self, counters: AuditCounters, problems: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        counters: AuditCounters | Callable[[], Awaitable[AuditCounters]],
+        problems: Callable[[], list[str]],
+    ) -> None:
         self._counters = counters
         self._problems = problems
 
@@ -65,14 +69,15 @@ class Health:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await _answer(send, *self._page(scope["method"], scope["path"]))
+            await _answer(send, *await self._page(scope["method"], scope["path"]))
 
-    def _page(self, method: str, path: str) -> tuple[int, bytes, bytes]:
+    async def _page(self, method: str, path: str) -> tuple[int, bytes, bytes]:
         if method not in {"GET", "HEAD"}:
             return 405, TEXT, b"only GET is answered here\n"
         match path:
             case "/metrics":
-                return 200, PROMETHEUS, exposition(self._counters)
+                counters = await self._counters() if callable(self._counters) else self._counters
+                return 200, PROMETHEUS, exposition(counters)
             case "/healthz" | "/livez":
                 return 200, TEXT, b"ok"
             case "/readyz":

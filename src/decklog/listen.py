@@ -57,8 +57,8 @@ KEEP_ALIVE_S: Final = 90
 """How long an idle connection stays open after a response."""
 GRACE_S: Final = 2.0
 """How long requests may go on after a stop, before their connections are cut."""
-STOP_LIMIT_S: Final = 7
-"""When tasks that outlive their connection are cancelled."""
+STOP_LIMIT_S: Final = 3
+"""When tasks that outlive their connection are cancelled: what is drained after the door needs the other seconds."""
 
 T = TypeVar("T")
 App = Any
@@ -117,7 +117,7 @@ async def serve(
     Raises DoorError when the address cannot be had or the application does not start.
     """
     host, port = parse_address(address)
-    listener = _bind(host, port)
+    listener = bind(host, port)
     server = await _started(app, listener, tls)
     ticking = asyncio.create_task(server.main_loop())
     try:
@@ -174,7 +174,11 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Make a socket that is bound and does not listen yet; `shared`: others may bind the same address (SO_REUSEPORT).
+
+    Raises DoorError when the address cannot be had.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -184,6 +188,8 @@ def _bind(host: str, port: int) -> socket.socket:
         raise DoorError(f"cannot listen on {host}:{port}: {error.strerror}: {_advice(error)}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()

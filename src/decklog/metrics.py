@@ -20,6 +20,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+WORKER_DIED: Final = "worker-died"
+"""Why events were dropped that waited in the memory of a worker that is gone."""
 
 
 @dataclass(slots=True)
@@ -62,9 +69,84 @@ class AuditCounters:
     accounts: dict[str, Account] = field(default_factory=dict)
     """By backend: ``log``, ``webhook``."""
 
+    refused_connections: Counter[str] = field(default_factory=Counter)
+    """Connections of clients that the gateway closed at once, by reason: ``too-many``, ``too-many-of-one-address``."""
+
+    certificates: dict[str, float] = field(default_factory=dict)
+    """When the certificates in use run out, in seconds since the epoch, by what they are for: ``listener`` …"""
+
     def account(self, backend: str) -> Account:
         """Give the book of a backend, new if there is none yet."""
         return self.accounts.setdefault(backend, Account())
+
+
+def merged(parts: Iterable[AuditCounters]) -> AuditCounters:
+    """Sum what several workers count; of a certificate that they all use, the earliest end counts."""
+    total = AuditCounters()
+    levels: Counter[str] = Counter()
+    for part in parts:
+        total.event_total += part.event_total
+        total.requests_rejected_total += part.requests_rejected_total
+        total.error_total.update(part.error_total)
+        total.refused_connections.update(part.refused_connections)
+        levels.update(part.level_total)
+        for name, book in part.accounts.items():
+            _add(total.account(name), book)
+        for name, end_s in part.certificates.items():
+            total.certificates[name] = min(end_s, total.certificates.get(name, end_s))
+    total.level_total = dict(levels)
+    return total
+
+
+def _add(total: Account, book: Account) -> None:
+    for column in _BOOK:
+        setattr(total, column, getattr(total, column) + getattr(book, column))
+    total.dropped.update(book.dropped)
+
+
+def snapshot(counters: AuditCounters) -> dict[str, Any]:
+    """Write everything down as plain values, which JSON can carry from a worker to its supervisor."""
+    return {
+        "event_total": counters.event_total,
+        "error_total": dict(counters.error_total),
+        "level_total": {str(level): count for level, count in counters.level_total.items()},
+        "requests_rejected_total": counters.requests_rejected_total,
+        "accounts": {
+            name: {**{column: getattr(book, column) for column in _BOOK}, "dropped": dict(book.dropped)}
+            for name, book in counters.accounts.items()
+        },
+        "refused_connections": dict(counters.refused_connections),
+        "certificates": dict(counters.certificates),
+    }
+
+
+def restored(values: Mapping[str, Any]) -> AuditCounters:
+    """Read what `snapshot` wrote; nothing at all is a start from zero."""
+    if not values:
+        return AuditCounters()
+    accounts = {
+        name: Account(**{**columns, "dropped": Counter(columns["dropped"])})
+        for name, columns in values["accounts"].items()
+    }
+    errors = Counter(values["error_total"])
+    refused = Counter(values["refused_connections"])
+    return AuditCounters(**{**values, "error_total": errors, "refused_connections": refused, "accounts": accounts})
+
+
+def bequeathed(values: Mapping[str, Any]) -> AuditCounters:
+    """Give what the successor of a dead worker begins with, so that no counter ever goes backwards.
+
+    What waited in memory is lost with it. What waited on disk stays in the book: the successor opens the same spool.
+    """
+    counters = restored(values)
+    for book in counters.accounts.values():
+        if lost := book.queued + book.in_flight:
+            book.dropped[WORKER_DIED] += lost
+            book.queued = book.in_flight = 0
+    return counters
+
+
+_BOOK = ("processed", "delivered", "queued", "in_flight", "spooled", "parked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +207,20 @@ def families(counters: AuditCounters) -> tuple[Family, ...]:
             tuple(
                 ((key, reason), count) for key, book in books.items() for reason, count in sorted(book.dropped.items())
             ),
+        ),
+        Family(
+            "decklog_gateway_refused_connections_total",
+            "counter",
+            "Connections of clients that were closed at once, by the reason.",
+            ("reason",),
+            tuple(((reason,), count) for reason, count in sorted(counters.refused_connections.items())),
+        ),
+        Family(
+            "decklog_certificate_expiry_timestamp_seconds",
+            "gauge",
+            "When a certificate of this door runs out, in seconds since 1970.",
+            ("certificate",),
+            tuple(((name,), end_s) for name, end_s in sorted(counters.certificates.items())),
         ),
     )
 

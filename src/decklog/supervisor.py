@@ -1,0 +1,530 @@
+"""The supervisor: one process that looks after N workers on one address. Lives in the cellar, knows nothing of audit.
+
+Each worker is a process of its own with its own listening socket (SO_REUSEPORT: the kernel deals out connections), its
+own event loop (uvloop) and a channel to the supervisor, a socket pair that carries JSON, a line a message. The
+supervisor accepts nothing itself; it keeps the address, holds what all workers share, and does what is done once.
+
+| message | from | means |
+|---|---|---|
+| `ready` | worker | it listens |
+| `stats` | worker | what it counts and what troubles it; once a second, and whenever it is asked |
+| `failed` | worker | why it cannot start; before the first start is complete this ends everything |
+| `count` | supervisor | send `stats` now |
+| `stop` | supervisor | finish what is under way and end |
+| anything else | supervisor | handed to the worker's `on_message` (a new policy, a renewed certificate) |
+
+Workers are forked, not spawned: a successor then begins with what the supervisor holds in memory (the last policy that
+was good, not what the file says by now), within milliseconds. What makes a fork unsafe is kept away: the supervisor has
+no threads, forks only between two runs of its event loop, never from inside of one, and the child closes every
+descriptor but its own, keeps the garbage collector from what it inherited, and leaves by `os._exit`. With one worker
+nothing is forked: the same `work` runs in this process, and its messages are calls.
+
+A worker that dies is started again, at once if it had lived for a minute, else after a pause that doubles up to
+`LONGEST_PAUSE_S`. Its last `stats` are handed to its successor, so that no counter goes backwards. A supervisor that
+dies takes its workers along: their channel ends, and they stop in good order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import msgspec
+
+from decklog import listen
+from decklog.errors import DecklogError, DoorError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+Message = dict[str, Any]
+"""What goes through a channel: plain values, with the kind under ``kind``."""
+
+STOP_S: Final = 9.5
+"""How long workers may take to stop; then they are killed, so that all is over within ten seconds."""
+REPORT_EVERY_S: Final = 1.0
+"""How often a worker tells what it counts unasked: so much is not counted, at most, of one that is killed."""
+ANSWER_S: Final = 1.0
+"""How long a worker may take to answer `count`; then its last figures stand."""
+STEADY_S: Final = 60.0
+"""A worker that lived so long is started again at once."""
+FIRST_PAUSE_S: Final = 0.25
+LONGEST_PAUSE_S: Final = 30.0
+_LINE_LIMIT: Final = 8 << 20
+_OPEN_FILES: Final = "/dev/fd"
+_FILES: Final = 1 << 20
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """What the work is given: which worker it is, its socket, and the way to its supervisor.
+
+    The work sets `stats`, `problems` and `on_message` as it has something to say or to hear, calls `ready` once it
+    serves, and ends when `stopped` returns.
+    """
+
+    def __init__(
+        self, number: int, count: int, listener: socket.socket, inherited: Message, say: Callable[[Message], None]
+    ) -> None:
+        self.number = number
+        """From 1."""
+        self.count = count
+        self.listener = listener
+        """Bound, not listening yet."""
+        self.inherited = inherited
+        """The last `stats` of the worker whose place this one takes; empty for the first."""
+        self.stats: Callable[[], Message] = dict
+        self.problems: Callable[[], list[str]] = list
+        self.on_message: Callable[[Message], None] = _ignore
+        self._say = say
+        self._stopping = asyncio.Event()
+
+    def ready(self) -> None:
+        """Say that this worker serves; what was made until now will live as long as the process."""
+        gc.collect()
+        gc.freeze()
+        self._say({"kind": "ready"})
+        self.report()
+
+    async def stopped(self) -> None:
+        """Return when this worker is to stop."""
+        await self._stopping.wait()
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self._stopping.set()
+
+    def report(self, turn: int = 0) -> None:
+        """Tell what is counted now."""
+        self._say({"kind": "stats", "turn": turn, "stats": self.stats(), "problems": self.problems()})
+
+    def told(self, message: Message) -> None:
+        """Take a message of the supervisor."""
+        match message["kind"]:
+            case "stop":
+                self.stop()
+            case "count":
+                self.report(message["turn"])
+            case _:
+                self.on_message(message)
+
+    async def live(self, work: Work) -> None:
+        """Do the work to its end, and report meanwhile."""
+        reporting = asyncio.create_task(self._report_on())
+        try:
+            await work(self)
+        finally:
+            reporting.cancel()
+            self.report()
+
+    async def _report_on(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            self.report()
+
+
+Work = Callable[[Worker], Coroutine[Any, Any, None]]
+"""What a worker does, from its start to its end."""
+
+
+class Seat:
+    """A worker's place, which outlives the workers that take it, as the supervisor sees it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pid = 0
+        self.channel: socket.socket | None = None
+        self.send: Callable[[Message], None] = _ignore
+        self.exited: asyncio.Future[int] | None = None
+        self.ready = False
+        self.turn = 0
+        self.stats: Message = {}
+        self.problems: list[str] = []
+        self.why_down = "it is starting"
+        self.failure: DecklogError | None = None
+        self.begun_s = 0.0
+        self.short_lives = 0
+
+    def vacate(self, why: str) -> None:
+        """Take leave of a worker that is gone."""
+        self.pid, self.ready, self.send, self.problems, self.why_down = 0, False, _ignore, [], why
+
+
+class Supervisor:
+    """Runs `work` in `count` workers on `address`.
+
+    `on_ready(host, port)` is called once, when all of them serve. `on_hangup(self)` answers SIGHUP. `beside(self)`
+    gives what runs in the supervisor for as long as the workers do.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        address: str,
+        count: int,
+        *,
+        on_ready: Callable[[str, int], None],
+        on_hangup: Callable[[Supervisor], None] | None = None,
+        beside: Callable[[Supervisor], AbstractAsyncContextManager[Any]] | None = None,
+        stop_s: float = STOP_S,
+    ) -> None:
+        self._work = work
+        self._host, self._port = listen.parse_address(address)
+        self._seats = [Seat(number) for number in range(1, count + 1)]
+        self._on_ready = on_ready
+        self._on_hangup = on_hangup
+        self._beside = beside
+        self._stop_s = stop_s
+        self._stack = contextlib.AsyncExitStack()
+        self._turn = 0
+        self._serving = False
+        self._stop: Callable[[], None] = self._stop_all
+        self._keeper: socket.socket | None = None
+        self._news = asyncio.Event()
+        self._due: asyncio.Queue[Seat | None] = asyncio.Queue()
+        self._tending: set[asyncio.Task[None]] = set()
+        self._signal: signal.Signals | None = None
+        self._failure: DecklogError | None = None
+
+    def run(self) -> signal.Signals:
+        """Serve until SIGTERM or SIGINT, which is returned.
+
+        A second one kills. Raises the DecklogError of a worker that cannot start, and DoorError if the address cannot
+        be had.
+        """
+        raise_file_limit()
+        if len(self._seats) == 1:
+            return listen.run(self._alone())
+        with asyncio.Runner() as runner:
+            return self._crew(runner)
+
+    # What the bridge asks and tells.
+
+    def tell(self, message: Message) -> None:
+        """Tell every worker."""
+        for seat in self._seats:
+            seat.send(message)
+
+    def tell_one(self, message: Message) -> bool:
+        """Tell one worker that serves; False: there is none just now."""
+        seat = next((seat for seat in self._seats if seat.ready), None)
+        if seat is not None:
+            seat.send(message)
+        return seat is not None
+
+    async def gather(self) -> list[Message]:
+        """Give what every worker counts, the last that is known of those that do not answer."""
+        self._turn += 1
+        turn = self._turn
+        asked = [seat for seat in self._seats if seat.ready]
+        for seat in asked:
+            seat.send({"kind": "count", "turn": turn})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                while any(seat.ready and seat.turn < turn for seat in asked):
+                    self._news.clear()
+                    await self._news.wait()
+        return [seat.stats for seat in self._seats]
+
+    def problems(self) -> list[str]:
+        """Say in words, a line each, what keeps which worker from being ready."""
+        found = []
+        for seat in self._seats:
+            said = seat.problems if seat.ready else [f"not serving: {seat.why_down}"]
+            found += [f"worker {seat.number}: {problem}" for problem in said]
+        return found
+
+    # One worker, in this process.
+
+    async def _alone(self) -> signal.Signals:
+        (seat,) = self._seats
+        listener = listen.bind(self._host, self._port)
+        self._port = listener.getsockname()[1]
+        worker = Worker(1, 1, listener, {}, lambda message: self._heard(seat, message))
+        seat.send = worker.told
+        stopping = asyncio.Event()
+        self._stop = stopping.set
+        self._catch_signals()
+        async with self._stack:
+            await self._enter_beside()
+            working = asyncio.create_task(worker.live(self._work))
+            waiting = asyncio.create_task(stopping.wait())
+            await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            worker.stop()
+            waiting.cancel()
+            await asyncio.wait({working}, timeout=self._stop_s)
+            seat.vacate("it has stopped")
+            if not working.done():
+                _kill_ourselves()
+            working.result()
+        return self._ended_by()
+
+    # Several, each in a process.
+
+    def _crew(self, runner: asyncio.Runner) -> signal.Signals:
+        try:
+            runner.run(self._begin())
+            gc.collect()
+            gc.freeze()  # workers share the pages of what is never looked at again
+            for seat in self._seats:
+                self._fork(seat)
+            while (due := runner.run(self._watch())) is not None:
+                self._fork(due)
+        finally:
+            self._kill_all()
+            runner.run(self._stack.aclose())
+            if self._keeper is not None:
+                self._keeper.close()
+        return self._ended_by()
+
+    async def _begin(self) -> None:
+        listen.bind(self._host, self._port).close()  # whoever listens there already refuses this one, but not the next
+        self._keeper = listen.bind(self._host, self._port, shared=True)
+        self._port = self._keeper.getsockname()[1]
+        self._catch_signals()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        await self._enter_beside()
+
+    async def _watch(self) -> Seat | None:
+        """Look after the workers until one has to be forked; None: all is over."""
+        for seat in self._seats:
+            if seat.channel is not None:
+                task = asyncio.create_task(self._tend(seat, seat.channel))
+                seat.channel, seat.exited = None, asyncio.get_running_loop().create_future()
+                self._tending.add(task)
+                task.add_done_callback(self._tending.discard)
+        self._reap()  # a worker that died before its future was there
+        while True:
+            due = await self._due.get()
+            if due is None or not self._ending:
+                return due
+
+    async def _tend(self, seat: Seat, channel: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=_LINE_LIMIT)
+        seat.send = _sender(writer)
+        if self._ending:
+            seat.send({"kind": "stop"})
+        with contextlib.suppress(OSError):  # a killed worker's channel is reset
+            async for line in reader:
+                if line.endswith(b"\n"):
+                    self._heard(seat, msgspec.json.decode(line))
+        writer.close()
+        if seat.exited is not None:
+            self._died(seat, await seat.exited)
+
+    def _heard(self, seat: Seat, message: Message) -> None:
+        match message["kind"]:
+            case "ready":
+                seat.ready = True
+                self._all_ready()
+            case "stats":
+                seat.stats, seat.problems = message["stats"], message["problems"]
+                seat.turn = max(seat.turn, message["turn"])
+            case "failed":
+                kind = DoorError if message["code"] == DoorError.exit_code else DecklogError
+                seat.failure = kind(message["text"])
+        self._news.set()
+
+    def _all_ready(self) -> None:
+        if not self._serving and all(seat.ready for seat in self._seats):
+            self._serving = True
+            try:
+                self._on_ready(self._host, self._port)
+            except DecklogError as error:
+                self._give_up(error)
+
+    def _died(self, seat: Seat, code: int) -> None:
+        why = f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
+        failure, seat.failure = seat.failure, None
+        if failure is not None:
+            why = f"it cannot start: {failure}"
+        seat.vacate(why)
+        self._news.set()
+        if self._ending:
+            self._over()
+        elif not self._serving:
+            self._give_up(failure or DoorError(f"worker {seat.number} did not start: {why}: see the log above"))
+        else:
+            self._restart_later(seat)
+
+    def _restart_later(self, seat: Seat) -> None:
+        lived_s = time.monotonic() - seat.begun_s
+        seat.short_lives = 0 if lived_s >= STEADY_S else seat.short_lives + 1
+        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (seat.short_lives - 1)) if seat.short_lives else 0.0
+        logger.warning("worker %d: %s: it is started again in %g s", seat.number, seat.why_down, pause_s)
+        asyncio.get_running_loop().call_later(pause_s, self._due.put_nowait, seat)
+
+    def _give_up(self, error: DecklogError) -> None:
+        """End everything, because of an error that only the user can mend."""
+        self._failure = self._failure or error
+        self._stop()
+
+    def _stop_all(self) -> None:
+        self.tell({"kind": "stop"})
+        asyncio.get_running_loop().call_later(self._stop_s, self._kill_all)
+        self._over()
+
+    def _over(self) -> None:
+        if not any(seat.pid for seat in self._seats):
+            self._due.put_nowait(None)
+
+    def _reap(self) -> None:
+        for seat in self._seats:
+            if seat.pid and seat.exited is not None and not seat.exited.done():
+                pid, status = os.waitpid(seat.pid, os.WNOHANG)
+                if pid:
+                    seat.exited.set_result(os.waitstatus_to_exitcode(status))
+
+    def _kill_all(self) -> None:
+        for seat in self._seats:
+            if seat.pid and not (seat.exited is not None and seat.exited.done()):
+                logger.warning("worker %d did not stop in time: it is killed", seat.number)
+                os.kill(seat.pid, signal.SIGKILL)
+
+    def _fork(self, seat: Seat) -> None:
+        ours, theirs = socket.socketpair()
+        listener = listen.bind(self._host, self._port, shared=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        seat.begun_s, seat.exited, seat.why_down = time.monotonic(), None, "it is starting"
+        # No handler of the supervisor may run in the child, not even for an instant.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGHUP, signal.SIGCHLD})
+        seat.pid = os.fork()
+        if not seat.pid:
+            self._be_worker(seat, theirs, listener, blocked)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        theirs.close()
+        listener.close()
+        seat.channel = ours
+
+    # In the child.
+
+    def _be_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket, blocked: Any) -> NoReturn:
+        code = DoorError.exit_code
+        try:
+            gc.freeze()  # what the supervisor left behind is never collected: it would close descriptors that are ours
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGINT, signal.SIGHUP):  # the terminal sends them to all; the supervisor answers
+                signal.signal(number, signal.SIG_IGN)
+            for number in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            _close_all_but(0, 1, 2, channel.fileno(), listener.fileno())
+            listen.run(self._as_worker(seat, channel, listener))
+            code = 0
+        except DecklogError as error:
+            code = error.exit_code
+        except BaseException:
+            logger.exception("worker %d failed", seat.number)
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    async def _as_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=_LINE_LIMIT)
+        say = _sender(writer)
+        worker = Worker(seat.number, len(self._seats), listener, seat.stats, say)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+        obeying = asyncio.create_task(_obey(reader, worker))
+        try:
+            await worker.live(self._work)
+        except DecklogError as error:
+            say({"kind": "failed", "text": str(error), "code": error.exit_code})
+            raise
+        finally:
+            obeying.cancel()
+            with contextlib.suppress(OSError):
+                writer.close()
+                await writer.wait_closed()
+
+    # Both.
+
+    async def _enter_beside(self) -> None:
+        if self._beside is not None:
+            await self._stack.enter_async_context(self._beside(self))
+
+    @property
+    def _ending(self) -> bool:
+        return self._signal is not None or self._failure is not None
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ending(number: signal.Signals) -> None:
+            if self._signal is not None:
+                self._kill_all()
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+                return
+            self._signal = number
+            self._stop()
+
+        for number in _ENDING:
+            loop.add_signal_handler(number, ending, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    def _hung_up(self) -> None:
+        if self._on_hangup is not None:
+            self._on_hangup(self)
+
+    def _ended_by(self) -> signal.Signals:
+        if self._failure is not None:
+            raise self._failure
+        return self._signal or signal.SIGTERM
+
+
+def raise_file_limit() -> None:
+    """Let this process and its children open as many files as they may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _FILES) if hard >= 0 else _FILES  # negative: no limit
+    if 0 <= soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # some systems do not take the limit that they name
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def _obey(reader: asyncio.StreamReader, worker: Worker) -> None:
+    with contextlib.suppress(OSError):
+        async for line in reader:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                worker.told(msgspec.json.decode(line))
+            except Exception:
+                logger.exception("worker %d: a message of the supervisor could not be followed", worker.number)
+    worker.stop()  # the supervisor is gone
+
+
+def _sender(writer: asyncio.StreamWriter) -> Callable[[Message], None]:
+    return lambda message: writer.write(msgspec.json.encode(message) + b"\n")
+
+
+def _ignore(message: Message) -> None:
+    """Nobody listens."""
+
+
+def _close_all_but(*kept: int) -> None:
+    """Close every descriptor but those; whose connections they are would else stay open as long as we live."""
+    for name in os.listdir(_OPEN_FILES):  # noqa: PTH208  # because: numbers are wanted, not paths
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+                os.close(int(name))
+
+
+def _kill_ourselves() -> NoReturn:
+    logger.warning("what was under way did not end in time: it is abandoned")
+    sys.stderr.flush()
+    os._exit(DoorError.exit_code)
