@@ -230,6 +230,17 @@ def test_what_was_attempted_is_told_when_the_answer_is_plain() -> None:
     assert backend.events[0].response_status.message == "Authentication failed, attempted: bearer"
 
 
+@pytest.mark.parametrize(
+    ("accept", "message"), [(b"text/html", "Authentication failed, attempted: bearer"), (b"*/*", "no")]
+)
+def test_what_was_attempted_is_told_when_the_client_accepts_no_object(accept: bytes, message: str) -> None:
+    """The Status is written all the same, outside the negotiation that records."""
+    middleware, backend = audited(replies(401, b'{"kind":"Status","message":"no"}'), identify=lambda _: None)
+    run(middleware, request("GET", PODS, (b"authorization", b"Bearer secret"), (b"accept", accept)))
+    assert backend.events[0].response_status is not None
+    assert backend.events[0].response_status.message == message
+
+
 def test_a_strict_backend_that_fails_refuses_the_request() -> None:
     """The application never sees it; the answer is kube-apiserver's."""
     called: list[Scope] = []

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from decklog.audit.event import Status, StatusCause, StatusDetails
-from decklog.recorder.answers import Answer, hijacked, is_plain, may_be_status, render
+from decklog.recorder.answers import Answer, accepts_objects, hijacked, is_plain, may_be_status, render
 from decklog.testing import attributes
 
 STATUS = (
@@ -50,6 +50,36 @@ def test_an_answer_is_read_as_the_api_machinery_rendered_it(name: str) -> None:
     rendered = render(answer, attributes(method, target), whole=True, limit=1 << 20, aggregated=False, typed=True)
     assert bool(rendered.object) is has_object
     assert (rendered.status.code, rendered.status.message) == (answer.code, message)
+
+
+ACCEPTS = {
+    "": True,
+    "*/*": True,
+    "text/html, application/*;q=0.9": True,
+    "application/json;as=Table;v=v1;g=meta.k8s.io": True,
+    "Application/YAML": True,
+    "application/vnd.kubernetes.protobuf": True,
+    "application/cbor": True,
+    "text/html": False,
+    "application/foo, text/*": False,
+}
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+def test_an_accept_header_may_leave_nothing_to_render(accept: str) -> None:
+    """No header accepts everything."""
+    assert accepts_objects(accept) is ACCEPTS[accept]
+
+
+@pytest.mark.parametrize(
+    ("code", "typed", "message"), [(401, True, ""), (403, True, ""), (403, False, "no"), (200, True, "no")]
+)
+def test_of_an_error_written_raw_the_code_alone_is_told(code: int, typed: bool, message: str) -> None:
+    """The API machinery records what it negotiates; other APIs know no such thing."""
+    told = attributes("GET", "/api/v1/pods")
+    answer = Answer(code, JSON, STATUS, negotiated=False)
+    rendered = render(answer, told, whole=True, limit=1 << 20, aggregated=False, typed=typed)
+    assert (rendered.status.message, bool(rendered.object)) == (message, bool(message))
 
 
 BEGINNINGS = [(STATUS, True), (STATUS[:9], True), (POD, False), (b"", False)]

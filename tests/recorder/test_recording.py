@@ -339,6 +339,27 @@ def test_an_application_of_its_own_has_objects_without_kind() -> None:
     assert not event.response_object
 
 
+FAILED = {
+    "a rule of its own": (422, b'{"item":"anchor"}', b'{"detail":"sold out"}', True),
+    "forbidden by the handler": (403, b'{"item":"anchor"}', b'{"detail":"not yours"}', True),
+    "an error in plain text": (500, b'{"item":"anchor"}', b"oops", True),
+    "nobody knows the sender": (401, b'{"item":"anchor"}', b"{}", False),
+    "too large": (413, b'{"item":"anchor"}', b"{}", False),
+    "a body that cannot be read": (400, b'{"item":', b'{"detail":"broken JSON"}', False),
+}
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_an_application_s_failed_request_has_its_body(name: str) -> None:
+    """With typed=False no Status is needed to know what somebody tried; refused or illegible bodies stay out."""
+    code, body, answer, recorded = FAILED[name]
+    options = RecorderOptions(typed=False)
+    submitted = Submitted("application/json", body)
+    kind = "text/plain" if answer == b"oops" else "application/json"
+    event = life(recording(("POST", "/orders"), options=options), Answer(code, kind, answer), submitted)[-1]
+    assert bytes(event.request_object) == (body if recorded else b"")
+
+
 def test_of_some_parts_the_longest_counts_and_none_that_took_no_time() -> None:
     """Authorization is a maximum, etcd a sum; zero is not written."""
     clock = FixedClock()

@@ -9,7 +9,7 @@ import msgspec
 
 from decklog.audit import jsontext
 from decklog.audit.sink import DeliveryError
-from decklog.recorder.answers import Answer
+from decklog.recorder.answers import Answer, accepts_objects
 from decklog.recorder.submitted import Submitted
 from decklog.recorder.tee import Tee
 
@@ -50,13 +50,15 @@ class Exchange:
         self._submitted = Submitted()
         self._code = 0
         self._headers: dict[bytes, bytes] = {}
+        self._asked: Headers = []
         self._request_ended = False
         self.stored = True
         """Whether every event of the request was taken by the backend."""
 
     async def run(self, app: Application, scope: Scope) -> None:
         """Let the application answer; whatever happens, the last event is written."""
-        self._submitted = _declared(scope["headers"])
+        self._asked = scope["headers"]
+        self._submitted = _declared(self._asked)
         try:
             await app(scope, self.receive, self.send)
         except Exception as error:
@@ -93,6 +95,7 @@ class Exchange:
 
     async def refused(self, app: Application, scope: Scope, attempted: str) -> None:
         """Let the application answer somebody whom nobody knows."""
+        self._asked = scope["headers"]
         try:
             await app(scope, self.receive, self._send_head)
         finally:
@@ -169,7 +172,11 @@ class Exchange:
             self._response.body(),
             self._header(b"content-encoding"),
             self._response.length if self._response.kept else None,
+            negotiated=self._code < 400 or accepts_objects(self._accept()),
         )
+
+    def _accept(self) -> str:
+        return next((value.decode("latin-1") for name, value in self._asked if name == b"accept"), "")
 
     def _body(self) -> Submitted | None:
         if not self._request.limit:

@@ -38,6 +38,9 @@ class Answer(Struct, frozen=True):
     """Content-Encoding; the body is as it was on the wire."""
     length: int | None = None
     """Bytes in all, where `body` holds only the first of them; None: `body` is whole."""
+    negotiated: bool = True
+    """Whether the client accepts any format of the API (`accepts_objects`): an error is written raw where it does not,
+    and only its code is recorded."""
 
     @property
     def cut(self) -> bool:
@@ -69,6 +72,14 @@ NO_ANSWER: Final = Status(status="Success", message="Connection closed early", c
 
 _SWITCHING: Final = 101
 _NOT_ACCEPTABLE: Final = 406
+_RENDERED: Final = {
+    "*/*",
+    "application/*",
+    objects.JSON_TYPE,
+    objects.YAML_TYPE,
+    objects.PROTOBUF_TYPE,
+    objects.CBOR_TYPE,
+}
 _OBJECT: Final = b'{"kind":"'
 _STATUS: Final = b'{"kind":"Status"'
 _AUTHORIZER: Final = re.compile(r'User "(?:[^"\\]|\\.)*" cannot ', re.DOTALL)
@@ -79,6 +90,17 @@ _CONNECT: Final = frozenset({"exec", "attach", "portforward", "proxy"})
 def may_be_status(body: bytes, content_type: str = "", encoding: str = "") -> bool:
     """Whether a body, whole or its beginning, can be a Status as far as a probe can tell."""
     return bool(body) and StatusProbe(content_type, encoding).feed(body) is not False
+
+
+@lru_cache(maxsize=256)
+def accepts_objects(accept: str) -> bool:
+    """Whether an Accept header (the first, as sent; empty: there is none) lets the API machinery render an object.
+
+    Where it does not, an error is still answered as a Status in JSON, but outside the negotiation that records (spec
+    §5.7, §5.9): a failed login, a refusal, and the 406 that everything else gets.
+    """
+    ranges = {objects.media_type(clause) for clause in accept.split(",")} - {""}
+    return not ranges or not ranges.isdisjoint(_RENDERED)
 
 
 def hijacked(code: int, *, upgrade: bool, audit_id_echoed: bool) -> int:
@@ -103,6 +125,8 @@ def render(
     plain = Rendered(Status(code=answer.code))
     if answer.code == _NOT_ACCEPTABLE or not answer.body or objects.is_watch_stream(answer.content_type):
         return plain  # a 406 is written raw, outside the negotiation that records
+    if typed and answer.code >= 400 and not answer.negotiated:
+        return plain
     if answer.code < 400 and (streams(attributes) or (not whole and not _can_be_status(answer))):
         return plain
     if answer.cut:

@@ -2,7 +2,7 @@
 
 | who acts as a node | kube-apiserver | here | why |
 |---|---|---|---|
-| a pod's account, as the pod's node | `impersonate:associated-node` or `…arbitrary-node` | the latter | no answer tells which |
+| a pod, as its own node | `impersonate:associated-node` or `…arbitrary-node` | the latter | no answer tells which |
 """
 
 from __future__ import annotations

@@ -21,4 +21,8 @@ class RecorderOptions:
     aggregated_groups: frozenset[str] = frozenset()
     """API groups that the server hands on to an aggregated API: only their metadata is recorded (spec §5.7)."""
     typed: bool = True
-    """Record only answers with a kind, as Kubernetes does. False for other APIs: any JSON counts."""
+    """Record only what has a kind, as Kubernetes does, and of a request that failed only what its Status lets conclude.
+
+    False for other APIs: any JSON counts, and the body of a failed request is recorded if it can be read, unless the
+    code says that nobody read it (401, 405, 406, 413, 415, 429, 503).
+    """

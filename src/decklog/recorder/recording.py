@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from decklog.audit.attributes import Attributes
     from decklog.audit.decision import Decision
     from decklog.metrics import AuditCounters
+    from decklog.recorder.answers import Rendered
     from decklog.recorder.submitted import Submitted
 
 RULE: Final = "decklog/rule"
@@ -329,10 +330,13 @@ class Recording(Struct, gc=False):
             self.annotate(RESPONSE_BODY, f"omitted: {rendered.omitted}")
         if self._impersonated is not None and refused(answer.code, rendered.status.message):
             self._impersonated = self._authentication = None
-        if submitted is not None and bodies.was_recorded(
-            self.attributes, rendered.status, is_status=rendered.is_status
-        ):
+        if submitted is not None and self._was_recorded(submitted, rendered):
             self._read_request(submitted)
+
+    def _was_recorded(self, submitted: Submitted, rendered: Rendered) -> bool:
+        if self._recorder.options.typed or rendered.is_status:
+            return bodies.was_recorded(self.attributes, rendered.status, is_status=rendered.is_status)
+        return bodies.was_taken(submitted, rendered.status.code)
 
     def _read_request(self, submitted: Submitted) -> None:
         attributes = self.attributes

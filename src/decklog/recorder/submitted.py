@@ -86,6 +86,11 @@ def was_recorded(attributes: Attributes, status: Status, *, is_status: bool) -> 
     return attributes.verb not in DELETES or code != 400
 
 
+def was_taken(submitted: Submitted, code: int) -> bool:
+    """Conclude it for other APIs, whose errors are no Status: by a legible body, unless the code refuses it unread."""
+    return code < 400 or (code not in _NOT_REACHED and is_legible(submitted))
+
+
 def takes_body(attributes: Attributes, *, typed: bool) -> bool:
     """Whether a body of such a request is an object that may be recorded."""
     if not attributes.resource_request:
