@@ -10,7 +10,8 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+
+from msgspec.structs import replace
 
 from conformance.recorded import raw
 from conformance.tally import Tally
@@ -23,7 +24,7 @@ from decklog.audit.target import ResolveError
 from decklog.audit.wire import encode_event
 from decklog.metrics import AuditCounters
 from decklog.recorder import impersonation
-from decklog.recorder.answers import Answer
+from decklog.recorder.answers import Answer, accepts_objects
 from decklog.recorder.recording import Recorder, Recording
 from decklog.recorder.submitted import Submitted
 from decklog.testing import FixedClock
@@ -153,10 +154,8 @@ class _Scene:
     def _refusal(self, early: str | None) -> Answer:
         if early:
             return _status(400, "BadRequest", early)
-        accepts = dict(self.request.headers).get(b"accept", b"*/*")
-        if not any(known in accepts for known in (b"*/*", b"json", b"yaml", b"protobuf")):
-            return Answer(401, "text/plain", b"Unauthorized")
-        return _status(401, "Unauthorized", "Unauthorized")
+        accept = dict(self.request.headers).get(b"accept", b"").decode()
+        return replace(_status(401, "Unauthorized", "Unauthorized"), negotiated=accepts_objects(accept))
 
     def _life(self, recording: Recording) -> list[Event | None]:
         received = recording.received()
@@ -193,17 +192,12 @@ class _Scene:
         return _status(403, "Forbidden", message, name=asked.username, kind="users")
 
     def _references(self) -> str:
-        """Print what is impersonated as Go prints object references."""
-        version, prefix = "authentication.k8s.io/v1", "impersonate-extra-"
+        """Print what is impersonated as the server does: known of groups; nothing says how it prints uid and extra."""
         pairs = [(name.decode(), value.decode()) for name, value in self.request.headers]
-        groups = [f"{{Group  {value}    }}" for name, value in pairs if name == "impersonate-group"]
-        extras = [
-            f"{{UserExtra  {value}  {version}  {unquote(name.removeprefix(prefix))}}}"
-            for name, value in pairs
-            if name.startswith(prefix)
-        ]
-        uids = [f"{{UID  {value}  {version}  }}" for name, value in pairs if name == "impersonate-uid"]
-        return " ".join(groups + extras + uids)
+        unknown = {name for name, _ in pairs if name.startswith(("impersonate-uid", "impersonate-extra-"))}
+        if unknown:
+            raise NotToldError(f"how the server refuses {sorted(unknown)} without a user")
+        return " ".join(f"{{Group  {value}    }}" for name, value in pairs if name == "impersonate-group")
 
     def _authorization(self, recording: Recording, actor: str) -> Answer | None:
         words = self.row["authorizer"].removeprefix("authorizer: ")

@@ -75,6 +75,20 @@ def test_a_row_that_falls_short_is_named_and_fails_the_run(tmp_path: Path) -> No
     assert "9.9.9.9" in err
 
 
+def test_a_golden_row_asks_for_nothing_that_no_fact_shows(tmp_path: Path) -> None:
+    """How the server prints a uid without a user is recorded nowhere: such a row is named, not guessed."""
+    config = {"authenticated": True, "constrainedImpersonation": False, "level": "Metadata", "omitStages": None}
+    row = {
+        "name": "a uid only", "handler": "handler writes body ok", "authorizer": "allow, empty reason",
+        "config": {**config, "sinkFailsAtStage": ""},
+        "request": {"method": "GET", "path": "/version", "headers": {"Impersonate-Uid": ["u"]}}, "events": [],
+    }  # fmt: skip
+    (tmp_path / "lifecycle-golden.jsonl").write_text(json.dumps(row) + "\n")
+    code, out, err = conformance(tmp_path)
+    assert (code, out) == (1, "lifecycle-golden 0/1\n")
+    assert "['impersonate-uid'] without a user" in err
+
+
 @pytest.mark.parametrize("deep", [True, False])
 def test_a_recorded_run_is_replayed(tmp_path: Path, deep: bool) -> None:
     """Given alone, or in a folder of runs."""
