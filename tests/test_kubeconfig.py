@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from decklog import certificates
 from decklog.errors import DecklogError
-from decklog.kubeconfig import ClusterAccess, load
+from decklog.kubeconfig import ClusterAccess, Context, ExecPlugin, contexts, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,3 +224,149 @@ def test_no_disk_sees_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         SERVER, client_certificate_pem=CLIENT.certificate_pem.rstrip(), client_key_pem=CLIENT.key_pem
     )
     assert access.ssl_context().verify_mode is ssl.CERT_REQUIRED
+
+
+V1 = "client.authentication.k8s.io/v1"
+V1BETA1 = "client.authentication.k8s.io/v1beta1"
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "plugin"),
+    [
+        ("a name", {"apiVersion": V1BETA1, "command": "aws"}, ExecPlugin(V1BETA1, "aws")),
+        ("v1 says its mode", {"apiVersion": V1, "command": "a", "interactiveMode": "Never"}, ExecPlugin(V1, "a")),
+        (
+            "a terminal if there is one",
+            {"apiVersion": V1, "command": "/bin/a", "interactiveMode": "IfAvailable"},
+            ExecPlugin(V1, "/bin/a"),
+        ),
+        (
+            "all the rest",
+            {
+                "apiVersion": V1BETA1,
+                "command": "a",
+                "args": ["get", 1],
+                "env": [{"name": "REGION", "value": "eu"}, {"name": "EMPTY"}],
+                "installHint": "install it",
+                "provideClusterInfo": True,
+            },
+            ExecPlugin(
+                V1BETA1, "a", ("get", "1"), (("REGION", "eu"), ("EMPTY", "")), "install it", provide_cluster_info=True
+            ),
+        ),
+        ("no list of its own", {"apiVersion": V1BETA1, "command": "a", "args": None}, ExecPlugin(V1BETA1, "a")),
+    ],
+)
+def test_an_exec_plugin_is_read_where_it_is_allowed(
+    tmp_path: Path, name: str, entry: dict[str, Any], plugin: ExecPlugin
+) -> None:
+    """Both versions of its protocol, and each key."""
+    path = kubeconfig(tmp_path, user={"exec": entry})
+    assert load(path, allow_exec=True).plugin == plugin, name
+    with pytest.raises(DecklogError, match="exec is not supported here"):
+        load(path)
+
+
+def test_a_plugin_with_a_relative_path_is_beside_the_file(tmp_path: Path) -> None:
+    """As certificates are; a bare name is looked up in PATH."""
+    path = kubeconfig(tmp_path, user={"exec": {"apiVersion": V1BETA1, "command": "bin/plugin"}})
+    plugin = load(path, allow_exec=True).plugin
+    assert plugin is not None
+    assert plugin.command == str(tmp_path / "bin/plugin")
+
+
+def test_a_cluster_keeps_configuration_for_a_plugin(tmp_path: Path) -> None:
+    """In the extension that bears the protocol's name; others are not for it."""
+    extensions = [
+        {"name": "other", "extension": {"a": 1}},
+        {"name": "client.authentication.k8s.io/exec", "extension": {"audience": "x"}},
+    ]
+    user = {"exec": {"apiVersion": V1BETA1, "command": "a", "provideClusterInfo": True}}
+    plugin = load(kubeconfig(tmp_path, {"extensions": extensions}, user), allow_exec=True).plugin
+    assert plugin is not None
+    assert plugin.cluster_config == '{"audience": "x"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "text"),
+    [
+        ("no command", {"apiVersion": V1}, "exec: names no command"),
+        ("no mapping", ["aws"], "exec: names no command"),
+        (
+            "a version that is gone",
+            {"apiVersion": "client.authentication.k8s.io/v1alpha1", "command": "a"},
+            "exec: apiVersion 'client.authentication.k8s.io/v1alpha1' is not supported: use client.auth",
+        ),
+        ("no version", {"command": "a"}, "exec: apiVersion '' is not supported"),
+        ("v1 without a mode", {"apiVersion": V1, "command": "a"}, "exec: interactiveMode '' is none of Never"),
+        ("another mode", {"apiVersion": V1BETA1, "command": "a", "interactiveMode": "x"}, "exec: interactiveMode 'x'"),
+        (
+            "a terminal",
+            {"apiVersion": V1BETA1, "command": "a", "interactiveMode": "Always"},
+            "exec: interactiveMode Always needs a terminal",
+        ),
+        ("arguments in one", {"apiVersion": V1BETA1, "command": "a", "args": "get"}, "exec: args is a list"),
+        ("an environment", {"apiVersion": V1BETA1, "command": "a", "env": {"A": "b"}}, "exec: env is a list of entr"),
+        ("a nameless variable", {"apiVersion": V1BETA1, "command": "a", "env": [{"value": "b"}]}, "exec: env is a"),
+    ],
+)
+def test_an_exec_plugin_that_cannot_be_run_is_named(tmp_path: Path, name: str, entry: Any, text: str) -> None:
+    """Before anything is run."""
+    path = kubeconfig(tmp_path, user={"exec": entry})
+    with pytest.raises(DecklogError) as error:
+        load(path, allow_exec=True)
+    assert str(error.value).startswith(f"{path}: {text}"), name
+
+
+def several(directory: Path) -> Path:
+    """Write a kubeconfig of two clusters and four contexts."""
+    return kubeconfig(
+        directory,
+        contexts=[
+            {"name": "audit", "context": {"cluster": "receiver", "user": "shipper"}},
+            {"name": "other", "context": {"cluster": "other", "user": "alice"}},
+            {"name": "alice", "context": {"cluster": "receiver", "user": "alice", "namespace": "shop"}},
+            {"name": "bob", "context": {"cluster": "receiver", "user": "bob"}},
+        ],
+        clusters=[
+            {"name": "receiver", "cluster": {"server": SERVER}},
+            {"name": "other", "cluster": {"server": "https://other"}},
+        ],
+        users=[{"name": "alice", "user": {"token": "hers"}}, {"name": "shipper", "user": {"as": "root"}}],
+    )
+
+
+def test_a_context_can_be_chosen(tmp_path: Path) -> None:
+    """By its name; one that is not there is answered with those that are."""
+    path = several(tmp_path)
+    assert load(path, "other") == ClusterAccess("https://other", token="hers")
+    with pytest.raises(DecklogError, match=r"context 'x' is not among the contexts: give one of: audit, other, alice"):
+        load(path, "x")
+
+
+def test_the_contexts_of_one_cluster(tmp_path: Path) -> None:
+    """The chosen one stands first; those of other clusters are left out."""
+    alice, audit = Context("alice", "receiver", "alice", "shop"), Context("audit", "receiver", "shipper")
+    assert contexts(several(tmp_path)) == (audit, alice, Context("bob", "receiver", "bob"))
+    assert contexts(several(tmp_path), "alice") == (alice, audit, Context("bob", "receiver", "bob"))
+
+
+def test_whom_a_user_impersonates_is_told(tmp_path: Path) -> None:
+    """The caller decides what it makes of it."""
+    assert load(several(tmp_path)).impersonated == "root"
+
+
+def test_the_files_that_were_read_are_told(tmp_path: Path) -> None:
+    """The kubeconfig and the certificates beside it, not those written into it; not the token's."""
+    path = kubeconfig(
+        tmp_path,
+        {"certificate-authority": "ca.crt", "certificate-authority-data": encoded("CA")},
+        {"client-certificate": "tls.crt", "client-key": "tls.key", "tokenFile": "token"},
+    )
+    assert load(path).files == tuple(str(tmp_path / name) for name in ("webhook.yaml", "tls.crt", "tls.key"))
+
+
+def test_a_context_may_leave_the_certificate_out() -> None:
+    """For connections that carry another's credentials."""
+    access = ClusterAccess(SERVER, client_certificate_pem=b"no certificate", client_key_pem=b"no key")
+    assert access.ssl_context(own_certificate=False).verify_mode is ssl.CERT_REQUIRED

@@ -1,11 +1,14 @@
 """kubeconfig: where a server is and how to prove who we are, as kubectl's files say it. Knows nothing of audit.
 
-Read once at the start, as kube-apiserver reads its webhooks' files; only a token file is read again when it changes.
-Relative paths are relative to the file. Unknown keys are ignored, as there.
+Only reads: `load` gives the values at this moment and names the files that they came from, for those who want to read
+them again. Relative paths are relative to the file. Unknown keys are ignored, as in kube-apiserver.
+
+A client certificate reaches OpenSSL through a file in memory (memfd): Linux only, as decklog is.
 
 | what | kube-apiserver | here | why |
 |---|---|---|---|
-| proxy-url, exec | used | refused, by name | an audit trail takes no detours; nothing is run |
+| proxy-url | used | refused, by name | an audit trail takes no detours |
+| exec | run | refused, unless the caller of `load` allows it | nothing is run where nobody asked |
 | a name and password in the server's address | sent, also over plain HTTP | refused | they would be told in clear |
 | an address that cannot be used | fails at every call | refused at the start | found before serving |
 | an empty kubeconfig in a pod | the pod's own cluster | refused | events go where somebody said |
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import ssl
 from dataclasses import dataclass, field
@@ -26,7 +30,36 @@ import yaml
 
 from decklog.errors import DecklogError
 
+EXEC_VERSIONS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+"""The versions of the exec plugins' protocol that are spoken."""
+
 _LIMIT: Final = 1 << 20
+_EXTENSION: Final = "client.authentication.k8s.io/exec"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecPlugin:
+    """A program that prints credentials, as a user of a kubeconfig names it. It is read here, not run."""
+
+    api_version: str
+    command: str
+    """A name for PATH, or a path (one relative to the kubeconfig is resolved already)."""
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    install_hint: str = ""
+    provide_cluster_info: bool = False
+    cluster_config: str = ""
+    """JSON that the kubeconfig keeps for the plugin in the cluster's extensions; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A context of a kubeconfig, by its names alone."""
+
+    name: str
+    cluster: str
+    user: str
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +77,11 @@ class ClusterAccess:
     token_file: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    plugin: ExecPlugin | None = None
+    impersonated: str = ""
+    """Whom the kubeconfig wants to be impersonated (``as``). Nobody here does that."""
+    files: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """What was read for all this, without the token's file: where it came from, not what it is."""
 
     @property
     def tls(self) -> bool:
@@ -55,8 +93,11 @@ class ClusterAccess:
         """Whether there is anything to prove who we are."""
         return bool(self.token or self.token_file or self.username or self.client_certificate_pem)
 
-    def ssl_context(self) -> ssl.SSLContext:
-        """Make the context of the connection. Raises DecklogError for certificates that cannot be used."""
+    def ssl_context(self, *, own_certificate: bool = True) -> ssl.SSLContext:
+        """Make the context of a connection, with the client certificate or without.
+
+        The system's CAs are trusted where none is given. Raises DecklogError for certificates that cannot be used.
+        """
         try:
             # What stands between certificates is for people, in any alphabet; OpenSSL takes ASCII only. The line break
             # keeps a CA of nothing else from being none, which would mean the system's.
@@ -70,7 +111,7 @@ class ClusterAccess:
             if self.insecure_skip_tls_verify:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
-            if self.client_certificate_pem:
+            if own_certificate and self.client_certificate_pem:
                 self._load_pair(context)
         except (OSError, ValueError) as error:
             raise DecklogError(
@@ -87,8 +128,24 @@ class ClusterAccess:
             context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password="")
 
 
-def load(path: str | Path) -> ClusterAccess:
-    """Read a kubeconfig: the current context's cluster and user. Raises DecklogError that names file and key."""
+def load(path: str | Path, context: str = "", *, allow_exec: bool = False) -> ClusterAccess:
+    """Read a kubeconfig: cluster and user of `context`, or of the current one.
+
+    With `allow_exec` a user may name an exec plugin, which the caller then runs. Raises DecklogError that names file
+    and key.
+    """
+    return _reader(path).access(context, allow_exec=allow_exec)
+
+
+def contexts(path: str | Path, context: str = "") -> tuple[Context, ...]:
+    """List the contexts that lead to the cluster of `context` (or of the current one); that one is the first.
+
+    Raises DecklogError as `load` does.
+    """
+    return _reader(path).contexts(context)
+
+
+def _reader(path: str | Path) -> _Reader:
     file = Path(path)
     try:
         with file.open("rb") as stream:
@@ -109,7 +166,7 @@ def load(path: str | Path) -> ClusterAccess:
         )
     if not isinstance(config, dict):
         raise DecklogError(f"{file}: a kubeconfig is a mapping with clusters, users and contexts")
-    return _Reader(file, config).access()
+    return _Reader(file, config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +174,12 @@ class _Reader:
     file: Path
     config: dict[str, Any]
 
-    def access(self) -> ClusterAccess:
-        current = str(self.config.get("current-context") or "")
-        context = self._entry("contexts", "context", current)
-        if current and context is None:
-            raise self._wrong(f"current-context {current!r} is not among the contexts")
-        cluster = self._entry("clusters", "cluster", str((context or {}).get("cluster") or "")) or {}
-        user = self._entry("users", "user", str((context or {}).get("user") or "")) or {}
+    def access(self, context: str, *, allow_exec: bool) -> ClusterAccess:
+        chosen = self._context(context)
+        cluster = self._entry("clusters", "cluster", chosen.cluster) or {}
+        user = self._entry("users", "user", chosen.user) or {}
         server = self._server(str(cluster.get("server") or ""))
-        self._refuse_unsupported(cluster, user)
+        self._refuse_unsupported(cluster, user, allow_exec=allow_exec)
         return ClusterAccess(
             server,
             self._material(cluster, "certificate-authority"),
@@ -137,12 +191,40 @@ class _Reader:
             self._token_file(user),
             str(user.get("username") or ""),
             str(user.get("password") or ""),
+            self._plugin(cluster, user),
+            str(user.get("as") or user.get("as-uid") or user.get("as-groups") or ""),
+            self._files((cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key")),
         )
+
+    def contexts(self, context: str) -> tuple[Context, ...]:
+        chosen = self._context(context)
+        found = [self._context(name) for name in self._names("contexts")]
+        others = {entry.name: entry for entry in found if entry.cluster == chosen.cluster and entry != chosen}
+        return (chosen, *others.values()) if chosen.name else tuple(others.values())
+
+    def _context(self, name: str) -> Context:
+        """Find a context, or the current one. No current-context is a context without names, as in client-go."""
+        current = name or str(self.config.get("current-context") or "")
+        found = self._entry("contexts", "context", current)
+        if found is None and current:
+            known = ", ".join(self._names("contexts")) or "none"
+            which = "context" if name else "current-context"
+            raise self._wrong(f"{which} {current!r} is not among the contexts: give one of: {known}")
+        keys = ("cluster", "user", "namespace")
+        return Context(current, *(str((found or {}).get(key) or "") for key in keys))
+
+    def _names(self, kind: str) -> list[str]:
+        entries = self.config.get(kind) or []
+        if not isinstance(entries, list):
+            return []
+        return [str(entry["name"]) for entry in entries if isinstance(entry, dict) and entry.get("name")]
 
     def _server(self, server: str) -> str:
         """Give the address with its scheme. The text of an error does not show it: it may hold a password."""
         if not server:
-            raise self._wrong("invalid configuration: default cluster has no server defined")
+            raise self._wrong(
+                "invalid configuration: default cluster has no server defined: choose a context whose cluster has one"
+            )
         address = server if "://" in server else f"http://{server}"
         try:
             parts = urlsplit(address)
@@ -165,16 +247,62 @@ class _Reader:
                 return found if isinstance(found, dict) else {}
         return None
 
-    def _refuse_unsupported(self, cluster: dict[str, Any], user: dict[str, Any]) -> None:
+    def _refuse_unsupported(self, cluster: dict[str, Any], user: dict[str, Any], *, allow_exec: bool) -> None:
         if cluster.get("proxy-url"):
             raise self._wrong("proxy-url is not supported: let the server be reached directly, or remove the key")
         if cluster.get("insecure-skip-tls-verify") and any(
             cluster.get(key) for key in ("certificate-authority", "certificate-authority-data")
         ):
             raise self._wrong("certificate-authority and insecure-skip-tls-verify exclude each other: remove one")
-        for key in ("exec", "auth-provider"):
+        for key in ("auth-provider",) if allow_exec else ("exec", "auth-provider"):
             if user.get(key):
                 raise self._wrong(f"{key} is not supported here: use a token, tokenFile or a client certificate")
+
+    def _plugin(self, cluster: dict[str, Any], user: dict[str, Any]) -> ExecPlugin | None:
+        entry = user.get("exec")
+        if not entry:
+            return None
+        if not isinstance(entry, dict) or not entry.get("command"):
+            raise self._wrong("exec: names no command: write command and apiVersion")
+        version = str(entry.get("apiVersion") or "")
+        if version not in EXEC_VERSIONS:
+            raise self._wrong(f"exec: apiVersion {version!r} is not supported: use {EXEC_VERSIONS[0]}")
+        self._check_interactive(version, str(entry.get("interactiveMode") or ""))
+        command = str(entry["command"])
+        return ExecPlugin(
+            version,
+            str(self._beside(command)) if os.sep in command else command,
+            tuple(str(arg) for arg in self._list(entry, "args")),
+            tuple((str(item["name"]), str(item.get("value") or "")) for item in self._list(entry, "env", "name")),
+            str(entry.get("installHint") or ""),
+            bool(entry.get("provideClusterInfo")),
+            self._cluster_config(cluster),
+        )
+
+    def _check_interactive(self, version: str, mode: str) -> None:
+        """Nobody sits at a terminal: a plugin that needs one cannot be run. v1 demands that the mode is said."""
+        if mode == "Always":
+            raise self._wrong("exec: interactiveMode Always needs a terminal: use a plugin that asks nobody")
+        if mode not in {"Never", "IfAvailable"} and (mode or version == EXEC_VERSIONS[0]):
+            raise self._wrong(f"exec: interactiveMode {mode!r} is none of Never, IfAvailable, Always")
+
+    def _list(self, entry: dict[str, Any], key: str, needs: str = "") -> list[Any]:
+        items = entry.get(key) or []
+        if not isinstance(items, list) or (needs and not all(isinstance(i, dict) and i.get(needs) for i in items)):
+            raise self._wrong(f"exec: {key} is a list{' of entries with a ' + needs if needs else ''}")
+        return items
+
+    def _cluster_config(self, cluster: dict[str, Any]) -> str:
+        extensions = cluster.get("extensions") or []
+        for entry in extensions if isinstance(extensions, list) else []:
+            if isinstance(entry, dict) and entry.get("name") == _EXTENSION:
+                return json.dumps(entry.get("extension"), default=str)  # a date in YAML is text in JSON
+        return ""
+
+    def _files(self, *materials: tuple[dict[str, Any], str]) -> tuple[str, ...]:
+        """Name this file and those of certificates that are not written into it."""
+        beside = [self._beside(str(e[key])) for e, key in materials if e.get(key) and not e.get(f"{key}-data")]
+        return (str(self.file), *map(str, beside))
 
     def _material(self, entry: dict[str, Any], key: str) -> bytes:
         """Give certificate material: the data in the file wins over the path, as in client-go."""
