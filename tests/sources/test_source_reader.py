@@ -39,7 +39,12 @@ def test_a_record_is_the_line_its_place_and_the_event() -> None:
     assert (coverage.first, coverage.last) == ("2026-03-01T10:00:00.250000Z",) * 2
 
 
+CORE_EVENT = (
+    b'{"kind":"Event","apiVersion":"v1","metadata":{"name":"web.17"},"involvedObject":{"kind":"Pod","name":"web"},'
+    b'"reason":"Started","type":"Normal","eventTime":null,"count":1}'
+)
 POISON: dict[str, bytes] = {
+    "an event of core/v1": CORE_EVENT,
     "empty object": b"{}",
     "not JSON": b"hello",
     "binary": bytes(range(256)).replace(b"\n", b""),
@@ -68,6 +73,25 @@ HARMLESS: dict[str, bytes] = {
     "a raw byte in a name": GOOD.replace(b'"web"', b'"w\xffeb"'),
     "unknown field": GOOD.replace(b'"kind"', b'"new":{},"kind"'),
 }
+
+
+FOREIGN: dict[str, bytes] = {
+    "an auditID alone": b'{"auditID":"1"}',
+    "a bare kind": b'{"kind":"Event"}',
+    "a bare kind and version": b'{"kind":"Event","apiVersion":"audit.k8s.io/v1"}',
+    "an event of core/v1 without its version": CORE_EVENT.replace(b'"apiVersion":"v1",', b""),
+    "no stage": b'{"level":"Metadata","auditID":"1","requestURI":"/","verb":"get"}',
+    "an empty level": GOOD.replace(b'"level":"Metadata"', b'"level":""'),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_line_without_level_and_stage_is_no_audit_event(name: str) -> None:
+    """It is counted among the bad lines, and named for what it is not."""
+    records, coverage = read_bytes(GOOD + b"\n" + FOREIGN[name] + b"\n")
+    assert [record.event is not None for record in records] == [True, False]
+    assert coverage.bad_lines == 1
+    assert coverage.bad_examples[0].problem == "not an audit event: it has no level or no stage"
 
 
 @pytest.mark.parametrize("name", POISON)

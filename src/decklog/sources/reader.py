@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from decklog.sources.record import Coverage
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_FOREIGN: Final = "not an audit event: it has no level or no stage"
 _LEGACY: Final = b' AUDIT: id="'
 
 
@@ -65,10 +66,13 @@ def _records(name: str, file: _Counted, max_line_bytes: int) -> Iterator[Record]
 def _record(line: bytes, name: str, number: int) -> Record:
     text = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
     try:
-        return Record(line, name, number, decode_event(text))
+        event = decode_event(text)
     except WireError as error:
         legacy = _LEGACY in line[:120]
         return Record(line, name, number, None, "a line of the legacy text format" if legacy else str(error))
+    if not (event.level and event.stage):  # every audit event has both; no core/v1 Event has
+        return Record(line, name, number, None, _FOREIGN)
+    return Record(line, name, number, event)
 
 
 class _Counted:
