@@ -45,7 +45,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a certificate names: subject CN and O in their order, and the SHA-256 of its DER in lower-case hex."""
+    """Who a certificate names: CN (of several the last, as in Go), every O in order, and its DER's SHA-256 in hex."""
 
     common_name: str
     organizations: tuple[str, ...]
@@ -100,7 +100,7 @@ def identity(certificate: bytes | str) -> Identity:
         organizations = _texts(parsed.subject, NameOID.ORGANIZATION_NAME)
     except ValueError:
         raise DecklogError("not an X.509 certificate: give PEM or DER") from None
-    return Identity(names[0] if names else "", organizations, parsed.fingerprint(hashes.SHA256()).hex())
+    return Identity(names[-1] if names else "", organizations, parsed.fingerprint(hashes.SHA256()).hex())
 
 
 def write(pair: KeyPair, certificate_path: str | os.PathLike[str], key_path: str | os.PathLike[str]) -> None:
