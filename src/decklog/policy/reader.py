@@ -66,15 +66,19 @@ class Loaded:
 
 def load(path: str, *, lenient: bool = False, kubernetes: str = DEFAULT_TARGET) -> Loaded:
     """Read the policy file at `path`; as `parse` otherwise. A file that cannot be read is a PolicyError, too."""
+    return parse(read(path), source=path, lenient=lenient, kubernetes=kubernetes)
+
+
+def read(path: str) -> bytes:
+    """Read the bytes of a policy file, at most one more than a policy may have. Raises PolicyError."""
     if not path:
         text = "no policy file is named: give its path (--audit-policy-file)"
         raise PolicyError((Finding("policy", 0, 0, "", text),), "file path not specified")
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise _unreadable_file(path, error) from None
-    return parse(data, source=path, lenient=lenient, kubernetes=kubernetes)
 
 
 def _unreadable_file(path: str, error: OSError | ValueError) -> PolicyError:
