@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from decklog.asgi import Application, Identify
+    from decklog.asgi import Application, Identify, Receive, Scope, Send
     from decklog.audit.event import Event
     from decklog.audit.sink import Backend
     from decklog.metrics import Account
@@ -142,32 +142,30 @@ def policy_of(options: AuditOptions) -> Policy | None:
     return loaded.policy
 
 
-class Audited:
-    """An application with auditing round it, as its options ask; `app` is what a door serves."""
+class Auditing:
+    """What the options ask for, whatever door it is for: a policy, the backends, and intents where they are needed.
 
-    def __init__(self, app: Application, options: AuditOptions, *, identify: Identify, deadlines: bool = False) -> None:
+    `policy`: the one that is in force, None where auditing is off. `reloads`: whether another policy may take its place
+    later, which may omit RequestReceived where this one does not.
+    """
+
+    def __init__(
+        self,
+        options: AuditOptions,
+        policy: Policy | None,
+        *,
+        counters: AuditCounters | None = None,
+        reloads: bool = False,
+    ) -> None:
         options.check()
-        self.counters = AuditCounters()
-        self.policy = policy_of(options)
+        self.counters = counters if counters is not None else AuditCounters()
+        self.policy = policy
         self.backend, self.log = backend_of(
-            options if self.policy else replace(options, webhook=WebhookOptions()), self.counters
+            options if policy else replace(options, webhook=WebhookOptions()), self.counters
         )
         self.intents: IntentLog | None = None
-        if self.policy is not None and self.backend is not None and options.strict:
-            self.intents = IntentLog(options.intent_path, Disk()) if _omits_received(self.policy) else None
-        self.app: Application = app
-        if self.policy is not None and self.backend is not None:
-            self.app = AuditMiddleware(
-                app,
-                policy=self.policy,
-                backend=self.backend,
-                identify=identify,
-                options=options.recorder,
-                counters=self.counters,
-                own_backend=False,
-                deadlines=deadlines,
-                intents=self.intents,
-            )
+        if policy is not None and self.backend is not None and options.strict and (reloads or _omits_received(policy)):
+            self.intents = IntentLog(options.intent_path, Disk())
 
     @property
     def plumbing(self) -> str:
@@ -178,15 +176,37 @@ class Audited:
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Start backend and intents for as long as `stack` lives. Raises DecklogError when they cannot."""
+        if self.intents is not None:  # left last: what the backend still stores while it drains closes its intent
+            await stack.enter_async_context(self.intents)
         if self.backend is not None:
             await stack.enter_async_context(self.backend)
-        if self.intents is not None:
-            await stack.enter_async_context(self.intents)
 
     def reopen(self) -> None:
         """Follow a log that was renamed (SIGHUP, logrotate)."""
         if self.log is not None:
             self.log.reopen()
+
+
+class Audited(Auditing):
+    """An application with auditing round it, as its options ask; `app` is what a door serves."""
+
+    def __init__(self, app: Application, options: AuditOptions, *, identify: Identify, deadlines: bool = False) -> None:
+        options.check()
+        super().__init__(options, policy_of(options))
+        self.app: Application = app
+        if self.policy is not None and self.backend is not None:
+            middleware = AuditMiddleware(
+                app,
+                policy=self.policy,
+                backend=self.backend,
+                identify=identify,
+                options=options.recorder,
+                counters=self.counters,
+                own_backend=False,
+                deadlines=deadlines,
+                intents=self.intents,
+            )
+            self.app = _lifespan_apart(app, middleware)
 
 
 class AuditedSandbox:
@@ -265,6 +285,15 @@ class AuditedSandbox:
     def _tls(self) -> Any:
         authority = self.credentials.authority.certificate_pem
         return certificates.server_context(self.credentials.server, authority)
+
+
+def _lifespan_apart(app: Application, audited: Application) -> Application:
+    """Hand the lifespan to the application itself: the door's end must not wait for what `Audited` drains after it."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await (app if scope["type"] == "lifespan" else audited)(scope, receive, send)
+
+    return serve
 
 
 def _omits_received(policy: Policy) -> bool:

@@ -104,7 +104,7 @@ def test_the_drain_waits_for_sends_that_are_on_their_way() -> None:
 def test_a_drain_ends_in_time_and_what_is_left_is_accounted_for(
     keeping: str, asynchronous: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After eight seconds sends are cancelled, the buffer goes to whoever keeps it, and the rest is ``shut-down``."""
+    """After six seconds sends are cancelled, the buffer goes to whoever keeps it, and the rest is ``shut-down``."""
 
     def keep(left: Sequence[Event]) -> None:
         if keeping == "a full spool":
@@ -127,7 +127,7 @@ def test_a_drain_ends_in_time_and_what_is_left_is_accounted_for(
         nest.give(5)
         await turns()
         leaving = asyncio.create_task(leave())
-        await nest.time.pass_by(7.9)
+        await nest.time.pass_by(5.9)
         assert not leaving.done()
         await nest.time.pass_by(0.1)
         await leaving
@@ -172,7 +172,7 @@ def test_a_delegate_that_clings_to_its_send_does_not_hold_up_the_end() -> None:
         nest.give(1)
         await turns()
         leaving = asyncio.create_task(leave())
-        await nest.time.pass_by(8.9)
+        await nest.time.pass_by(6.4)
         assert not leaving.done()
         await nest.time.pass_by(0.1)
         await leaving

@@ -119,7 +119,7 @@ def test_a_fault_is_not_hidden_behind_lost_events() -> None:
 
 
 def test_starting_starts_all_and_leaving_drains_all() -> None:
-    """All are entered in order and left in reverse."""
+    """All are entered in order, and left side by side."""
     diary: list[str] = []
 
     async def scenario() -> None:
@@ -127,7 +127,7 @@ def test_starting_starts_all_and_leaving_drains_all() -> None:
             diary.append("-")
 
     asyncio.run(scenario())
-    assert diary == ["a enter", "b enter", "-", "b leave", "a leave"]
+    assert diary == ["a enter", "b enter", "-", "a leave", "b leave"]
 
 
 def test_a_failing_start_closes_the_started() -> None:
@@ -155,4 +155,27 @@ def test_a_failing_drain_keeps_no_other_from_draining() -> None:
 
     with pytest.raises(ValueError, match="stuck"):
         asyncio.run(scenario())
-    assert [note for note in diary if "leave" in note] == ["c leave", "b leave", "a leave"]
+    assert [note for note in diary if "leave" in note] == ["a leave", "b leave", "c leave"]
+
+
+def test_the_slowest_member_alone_decides_how_long_the_end_takes() -> None:
+    """A member that drains for long keeps no other waiting: all have begun before one is over."""
+    diary: list[str] = []
+    over = asyncio.Event()
+
+    class Slow(Member):
+        async def __aexit__(self, *_: object) -> None:
+            await over.wait()
+            await super().__aexit__()
+
+    class Last(Member):
+        async def __aexit__(self, *_: object) -> None:
+            await super().__aexit__()
+            over.set()
+
+    async def scenario() -> None:
+        async with Union([Slow("a", diary), Last("b", diary)]):
+            pass
+
+    asyncio.run(scenario())
+    assert diary[2:] == ["b leave", "a leave"]

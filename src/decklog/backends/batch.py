@@ -4,7 +4,7 @@
 |---|---|---|---|
 | printed | ``buffered<log>`` | ``batch<log>`` | the mode has the flag's name; the counter's plugin is ``buffered`` |
 | batches on their way at once | as many as come | `concurrency`, 16 | memory stays bounded while a receiver hangs |
-| draining | as long as it takes | `drain_s`, 8 s | a process that is told to stop stops; what is left is counted |
+| draining | as long as it takes | `drain_s`, 6 s | a process that is told to stop stops; what is left is counted |
 | a delegate that panics | takes the server down | loses its batch | meant so there, too |
 | no wait, max size > 1 | spins | waits for the first event | the same batches without a busy core |
 | room | the buffer, besides what was taken out | the same, by count | the collector has no core of its own here |

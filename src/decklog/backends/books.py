@@ -54,7 +54,8 @@ class Entered:
 
     A caller that stops waiting (its client is gone) does not take its events with it: their send goes on, and is waited
     for at the end, `drain_s` at most. What is lost then, and what comes later and is refused with DeliveryError, is
-    booked as ``shut-down`` and counted by `failures`, whose plugin should be ``buffered`` in mode batch.
+    booked as ``shut-down`` and counted by `failures`, whose plugin should be ``buffered`` in mode batch. Whoever still
+    waits then gets DeliveryError: its own task is not cancelled.
     """
 
     def __init__(
@@ -130,6 +131,8 @@ class Entered:
             await promise
         except DeliveryError:
             raise
+        except asyncio.CancelledError:  # rule 3: only `__aexit__` cancels
+            raise DeliveryError(str(self), count, SHUT_DOWN) from None
         except Exception:
             give_up(self._account, count, "failed")
             raise

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     Sleep = Callable[[float], Awaitable[None]]
 
-DRAIN_S: Final = 8.0
-"""With what doors need before and a log after it, a process is gone within ten seconds."""
-GRACE_S: Final = 1.0
+DRAIN_S: Final = 6.0
+"""With the three seconds that a door may need before it, a process is gone within ten."""
+GRACE_S: Final = 0.5
 """How long a task that was cancelled may take to put its events somewhere."""
 SHUT_DOWN: Final = "audit backend shut down"
 

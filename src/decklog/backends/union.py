@@ -5,6 +5,7 @@
 | printed | ``union[a,b]`` | ``union[a, b]`` | nests read better with a space |
 | backends that make the caller wait | one after another | side by side | a slow webhook delays no other |
 | a backend that fails to start | the others stay up | the others are closed again | no half-started server |
+| the end | one after another | side by side | the slowest alone decides how long a stop takes |
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ class Union:
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self._backends = tuple(backends)
-        self._started = AsyncExitStack()
 
     def __str__(self) -> str:
         return f"union[{', '.join(map(str, self._backends))}]"
@@ -55,7 +55,7 @@ class Union:
         async with AsyncExitStack() as stack:
             for backend in self._backends:
                 await stack.enter_async_context(backend)
-            self._started = stack.pop_all()
+            stack.pop_all()
         return self
 
     async def __aexit__(
@@ -64,8 +64,12 @@ class Union:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drain all, also if one fails; the failure is raised in the end."""
-        await self._started.__aexit__(kind, error, traceback)
+        """Drain all side by side, also if one fails; the first failure is raised in the end."""
+        ends = (backend.__aexit__(kind, error, traceback) for backend in self._backends)
+        results = await asyncio.gather(*ends, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
 
 async def _wait_for_all(promises: Sequence[Awaitable[None]], errors: list[Exception]) -> None:
