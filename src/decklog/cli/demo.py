@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import logging
+import signal
 import tempfile
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -18,6 +19,7 @@ from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Coroutine
 
     from decklog.assembly import AuditedSandbox
 
@@ -105,17 +107,36 @@ def command(*, keep: bool, directory: Path | None, listen: str) -> None:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DecklogError(f"cannot use the directory {place}: {error.strerror}: give another --directory") from error
-    run(_demonstrate(place, listen, keep=keep))
+    run(_until_terminated(_demonstrate(place, listen, keep=keep)))
+
+
+async def _until_terminated(story: Coroutine[Any, Any, None]) -> None:
+    """Tell the story to its end or to SIGTERM, which ends it as the end does: requests finish, events are drained."""
+    telling = asyncio.ensure_future(story)
+    terminated = False
+
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
+        telling.cancel()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        await telling
+    except asyncio.CancelledError:
+        if not terminated:  # Ctrl-C
+            raise
 
 
 async def _demonstrate(place: Path, address: str, *, keep: bool) -> None:
     from decklog.assembly import AuditedSandbox  # noqa: PLC0415  # because: 100 ms of libraries that --help does not need
+    from decklog.listen import parse_address  # noqa: PLC0415  # because: see command
 
     log = place / "audit.log"
     async with AuditedSandbox(*_options(place, log), address) as audited, audited.serving() as served:
         audited.write_kubeconfig(str(place / "kubeconfig"), served.url)
         click.echo(f"A sandbox API server listens on {served.url}; audit: {audited.audited.plumbing}.\n")
-        await _tell(audited, served.port)
+        await _tell(audited, parse_address(address)[0], served.port)
         _show(place, log)
         if keep:
             await _stay(place)
@@ -134,11 +155,11 @@ def _options(place: Path, log: Path) -> tuple[Any, Any]:
     return options, replace(SandboxOptions())
 
 
-async def _tell(audited: AuditedSandbox, port: int) -> None:
+async def _tell(audited: AuditedSandbox, host: str, port: int) -> None:
     """Send the story's requests over real HTTPS, each with its user's certificate."""
     contexts = {name: _context(audited, name) for name in audited.credentials.clients}
     for step in STORY:
-        code = await asyncio.to_thread(_send, step, port, contexts[step.user])
+        code = await asyncio.to_thread(_send, step, host, port, contexts[step.user])
         click.echo(f"  {step.user:6} {step.words:45} {step.method:6} {step.path.partition('?')[0]}  →  {code}")
     click.echo()
 
@@ -149,8 +170,8 @@ def _context(audited: AuditedSandbox, name: str) -> ssl.SSLContext:
     return certificates.client_context(audited.credentials.authority.certificate_pem, audited.credentials.clients[name])
 
 
-def _send(step: Step, port: int, context: ssl.SSLContext) -> str:
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+def _send(step: Step, host: str, port: int, context: ssl.SSLContext) -> str:
+    connection = http.client.HTTPSConnection(host, port, context=context, timeout=10)
     headers = {
         "Accept": "application/json",
         "User-Agent": "decklog-demo",
@@ -160,7 +181,7 @@ def _send(step: Step, port: int, context: ssl.SSLContext) -> str:
         connection.request(step.method, step.path, json.dumps(step.body) if step.body else None, headers)
         answer = connection.getresponse()
         answer.read()
-    except (http.client.HTTPException, ConnectionError):
+    except (http.client.HTTPException, OSError):
         return "no answer"
     finally:
         connection.close()
@@ -173,7 +194,7 @@ def _show(place: Path, log: Path) -> None:
 
     lines = log.read_bytes().splitlines()
     click.echo(f"The audit log: {log} ({len(lines)} events). Its last line:\n")
-    click.echo(f"  {lines[-1].decode('utf-8', 'replace')[:400]}…\n")
+    click.echo(b"".join(lines[-1:]).decode("utf-8", "replace") + "\n")
     found = ["-f", str(log)]
     for words in (["query", *found], ["who", "deleted", "deploy/web", "-n", "shop", *found]):
         _ask(decklog, words)
