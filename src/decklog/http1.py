@@ -1,8 +1,10 @@
 """HTTP/1.1 on the wire: heads and bodies, read strictly. Lives in the cellar: knows nothing of audit.
 
 One reading of a request is the only one: what another server could read otherwise is refused, so that nobody smuggles a
-second request past us. httptools (llhttp) reads the header lines; the first line is read here, because llhttp takes
-known methods and ASCII targets only, where Go's server takes any.
+second request past us. httptools (llhttp) reads each header line that was not seen before: what it made of the last few
+thousand is kept, as clients send the same lines over and over, and asking again costs a third of their reading. Lines
+that may hold a secret are not kept. The first line is read here, because llhttp takes known methods and ASCII targets
+only, where Go's server takes any.
 
 | refused, with 400 unless said otherwise | why |
 |---|---|
@@ -46,8 +48,15 @@ _LINE_LIMIT: Final = 4096
 _TRAILERS_LIMIT: Final = 64 * 1024
 _LENGTH_DIGITS: Final = 18
 _FRAMING: Final = frozenset({b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"})
+SECRET: Final = frozenset(
+    {b"authorization", b"cookie", b"proxy-authorization", b"sec-websocket-protocol", b"set-cookie"}
+)
+"""Names whose values may be secrets: nothing is kept of them beyond their request."""
 _FIRST_LINE: Final = b"GET / HTTP/1.1\r\n"
-"""What stands before header lines when llhttp reads them: it never sees a first line from outside."""
+"""What stands before a header line when llhttp reads it: it never sees a first line from outside."""
+_KEPT_LINES: Final = 4096
+_KEPT_BYTES: Final = 512
+"""Lines that are kept: how many, and how long ones. The bound on what a client can make us remember is 2 MiB."""
 
 
 class HeadError(ValueError):
@@ -94,16 +103,12 @@ class Heads:
     """Reads heads; synchronous, so one for all connections of a loop will do."""
 
     def __init__(self) -> None:
-        self._parser: HttpRequestParser | None = None
-        self._headers: Headers = []
-        self._framing: Headers = []
+        self._known: dict[bytes, tuple[bytes, bytes]] = {}
+        self._read: Headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header line from the parser."""
-        name = name.lower()
-        self._headers.append((name, value))
-        if name in _FRAMING:
-            self._framing.append((name, value))
+        self._read.append((name.lower(), value.strip(b" \t")))
 
     def request(self, head: bytes) -> RequestHead:
         """Read the head of a request, up to and with the empty line. Raises HeadError."""
@@ -117,7 +122,9 @@ class Heads:
         length = 0
         upgrade, connection, hosts, expects = b"", None, 0, False
         sized = False
-        for name, value in self._framing:
+        for name, value in headers:
+            if name not in _FRAMING:
+                continue
             if name == b"host":
                 hosts += 1
             elif name == b"connection":
@@ -158,7 +165,9 @@ class Heads:
         length = UNTIL_CLOSE
         sized = False
         keep_alive = minor == 1
-        for name, value in self._framing:
+        for name, value in headers:
+            if name not in _FRAMING:
+                continue
             if name == b"content-length":
                 if sized:
                     raise HeadError("more than one of Content-Length and Transfer-Encoding")
@@ -176,32 +185,32 @@ class Heads:
         return ResponseHead(code, minor, reason, headers, length, keep_alive)
 
     def _lines(self, head: bytes, start: int) -> Headers:
-        """Let llhttp read the header lines, once no server can see other lines than we do."""
-        lines = head.count(b"\r\n")
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\n " in head or b"\n\t" in head:
+        """Read the lines between the first one and the empty one."""
+        if start == len(head) - 2:
+            return []
+        known = self._known
+        return [known.get(line) or self._line(line) for line in head[start:-4].split(b"\r\n")]
+
+    def _line(self, line: bytes) -> tuple[bytes, bytes]:
+        """Let llhttp read one line, once it is sure that it is one for every server."""
+        if b"\n" in line or b"\r" in line or line[:1] in b" \t":
             raise HeadError("malformed header line")
-        self._headers = []
-        self._framing = []
-        parser = self._parser
-        if parser is None:
-            parser = HttpRequestParser(self)
-        self._parser = None
-        upgrading = False
+        self._read = []
         try:
-            parser.feed_data(_FIRST_LINE + head[start:])
+            # Its own end of the head is what tells that llhttp has seen one line, and nothing more than that.
+            HttpRequestParser(self).feed_data(_FIRST_LINE + line + END)
         except HttpParserUpgrade:
-            upgrading = True
+            pass
         except HttpParserError:
-            raise HeadError("malformed or ambiguous header line") from None
-        if b" \r\n" in head or b"\t\r\n" in head:
-            self._headers = [(name, value.strip(b" \t")) for name, value in self._headers]
-            self._framing = [(name, value.strip(b" \t")) for name, value in self._framing]
-        if not upgrading and not any(name in _WITH_BODY for name, _ in self._framing):
-            self._parser = parser  # it is at the beginning again; one that waits for a body cannot be used again
-        return self._headers
-
-
-_WITH_BODY: Final = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade"})
+            raise HeadError("malformed header line") from None
+        if len(self._read) != 1:
+            raise HeadError("malformed header line")
+        pair = self._read[0]
+        if len(line) <= _KEPT_BYTES and pair[0] not in SECRET:
+            if len(self._known) >= _KEPT_LINES:
+                self._known.clear()
+            self._known[line] = pair
+        return pair
 
 
 def _length(value: bytes) -> int:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from decklog.audit import jsontext
 from decklog.audit.attributes import deadline_problem, resolve
 from decklog.audit.headers import authentication_attempts, origin
-from decklog.gateway import answers, forwarding, tunnel
+from decklog.gateway import answers, tunnel
 from decklog.gateway.caller import Caller
 from decklog.gateway.towards import Passage, Refusal
 from decklog.gateway.upstream import ConnectError
@@ -298,8 +298,8 @@ class Exchange:
 
     def informed(self, head: ResponseHead) -> None:
         """Relay an informational head."""
-        lines, *_ = forwarding.response(head, b"\r\n")
-        self._client.write(lines)
+        lines, *_ = self._gateway.forwarding.response(head)
+        self._client.write(b"%b\r\n" % b"".join(lines))
 
     def answer(self, head: ResponseHead, data: bytes, pieces: list[bytes] | None, *, done: bool) -> None:
         """Relay the head and what came with it."""
@@ -311,18 +311,21 @@ class Exchange:
         closes = not (request.keep_alive and head.length >= CHUNKED and not self.upgrades) or client.ending
         if not self._request_ended:
             closes = True  # a server that answers before it has read all may never read it
-        lines, content_type, encoding, identified = forwarding.response(head, b"")
+        lines, content_type, encoding, identified = self._gateway.forwarding.response(head)
         code = head.code
         if self.upgrades:
             code = hijacked(code, upgrade=True, audit_id_echoed=identified)
         elif not identified:
-            lines += b"Audit-Id: %b\r\n" % self._audit_id
+            lines.append(b"Audit-Id: %b\r\n" % self._audit_id)
         if code == 401:
             self._gateway.forget(request)
-        events = witness.answering(code, content_type, encoding)
+        beginning = data if pieces is None else b"".join(pieces[:1])
+        events = witness.answering(code, content_type, encoding, beginning)
         if events:
             self._late(events)
-        client.write(b"%b%b%b" % (lines, b"Connection: close\r\n\r\n" if closes else b"\r\n", data))
+        lines.append(b"Connection: close\r\n\r\n" if closes else b"\r\n")
+        lines.append(data)
+        client.write(b"".join(lines))
         client.closes = client.closes or closes
         if witness.keeps_response:
             for piece in pieces if pieces is not None else (data,):
@@ -391,10 +394,11 @@ class Exchange:
         events = witness.answering(101)
         if events:
             self._late(events)
-        lines, *_ = forwarding.response(
-            head, b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (_first_bytes(head, b"upgrade") or self._head.upgrade)
-        )
-        self._client.write(lines + rest)
+        lines, *_ = self._gateway.forwarding.response(head)
+        protocol = next((value for name, value in head.headers if name == b"upgrade"), self._head.upgrade)
+        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol)
+        lines.append(rest)
+        self._client.write(b"".join(lines))
         self._client.switched()
 
     def tunnelled(self, data: bytes) -> None:
@@ -574,10 +578,6 @@ class Exchange:
 
 def _first(head: RequestHead, name: bytes) -> str:
     return next((value.decode("latin-1") for known, value in head.headers if known == name), "")
-
-
-def _first_bytes(head: ResponseHead, name: bytes) -> bytes:
-    return next((value for known, value in head.headers if known == name), b"")
 
 
 def _json_of(accept: str) -> bytes | None:

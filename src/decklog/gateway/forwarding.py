@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from decklog.http1 import CHUNKED, HeadError
+from decklog.http1 import CHUNKED, SECRET, HeadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,17 +34,29 @@ _HOP: Final = frozenset(
     }
 )
 _RESPONSE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade"})
-_IMPERSONATION: Final = re.compile(rb"impersonate-(?:user|uid|group|extra-.+)")
+_ASKS_TO_BE: Final = re.compile(rb"impersonate-(?:user|uid|group|extra-.+)")
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)")
-_KNOWN_LIMIT: Final = 4096
+_KNOWN_LINES: Final = 4096
+_KNOWN_BYTES: Final = 512
+"""Lines whose fate is kept: how many, and how long ones."""
 
-KEEP, DROP, AUTHORIZATION, IMPERSONATION, FORWARDED, AUDIT_ID, ACCEPT = range(7)
-_OWN: Final = {
-    b"authorization": AUTHORIZATION,
-    b"x-forwarded-for": FORWARDED,
-    b"audit-id": AUDIT_ID,
-    b"accept": ACCEPT,
+_KEEP, _DROP, _AUTHORIZATION, _IMPERSONATION, _FORWARDED, _ACCEPT, _TYPE, _ENCODING, _AUDIT_ID = range(9)
+_REQUEST_KINDS: Final = {
+    b"authorization": _AUTHORIZATION,
+    b"x-forwarded-for": _FORWARDED,
+    b"audit-id": _DROP,
+    b"accept": _ACCEPT,
 }
+_RESPONSE_KINDS: Final = {
+    **dict.fromkeys(_RESPONSE_HOP, _DROP),
+    b"content-type": _TYPE,
+    b"content-encoding": _ENCODING,
+    b"audit-id": _AUDIT_ID,
+}
+
+Pair = tuple[bytes, bytes]
+Written = tuple[int, bytes]
+"""What becomes of a line, and how it is written."""
 
 
 class Forwarding:
@@ -54,20 +66,19 @@ class Forwarding:
         self._host = host
         self._base_path = base_path
         self._is_identity = is_identity
-        self._known: dict[bytes, int] = {}
-        """What becomes of a name: found out once, as the same few names come all the time. Bounded."""
+        self._requested: dict[Pair, Written] = {}
+        self._answered: dict[Pair, Written] = {}
 
-    def _kind(self, name: bytes) -> int:
-        kind = _OWN.get(name, KEEP)
+    def _request_line(self, pair: Pair) -> Written:
+        name = pair[0]
+        kind = _REQUEST_KINDS.get(name, _KEEP)
         if name in _HOP:
-            kind = DROP
-        elif _IMPERSONATION.fullmatch(name):
-            kind = IMPERSONATION
+            kind = _DROP
+        elif _ASKS_TO_BE.fullmatch(name):
+            kind = _IMPERSONATION
         elif self._is_identity(name):
-            kind = DROP
-        if len(self._known) < _KNOWN_LIMIT and len(name) < 64:
-            self._known[name] = kind
-        return kind
+            kind = _DROP
+        return _kept(self._requested, pair, kind)
 
     def request(
         self,
@@ -81,25 +92,19 @@ class Forwarding:
         accept: bytes | None = None,
     ) -> bytes:
         """Write the head that goes to the upstream. `lines`: our own, last; `accept`: in place of the client's."""
-        known = self._known
+        known = self._requested
         parts = [b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, self.target(head), head.minor, self._host)]
         forwarded: bytes | None = None
-        for name, value in head.headers:
-            kind = known.get(name, -1)
-            if kind < 0:
-                kind = self._kind(name)
-            if kind:
-                if kind == ACCEPT:
-                    if accept is not None:
-                        value = accept  # noqa: PLW2901  # because: another value on the same line
-                elif kind == FORWARDED:
-                    forwarded = value if forwarded is None else forwarded + b", " + value
-                    continue
-                elif not (
-                    (kind == AUTHORIZATION and keep_authorization) or (kind == IMPERSONATION and keep_impersonation)
-                ):
-                    continue
-            parts.append(b"%b: %b\r\n" % (name, value))
+        for pair in head.headers:
+            kind, line = known.get(pair) or self._request_line(pair)
+            if not kind:
+                parts.append(line)
+            elif kind == _ACCEPT:
+                parts.append(line if accept is None else b"accept: %b\r\n" % accept)
+            elif kind == _FORWARDED:
+                forwarded = pair[1] if forwarded is None else forwarded + b", " + pair[1]
+            elif (kind == _AUTHORIZATION and keep_authorization) or (kind == _IMPERSONATION and keep_impersonation):
+                parts.append(line)
         if peer:
             forwarded = peer if forwarded is None else forwarded + b", " + peer
         if forwarded is not None:
@@ -124,6 +129,39 @@ class Forwarding:
                 target = b"/" + target
         return self._base_path + target if self._base_path and target[:1] == b"/" else target
 
+    def response(self, head: ResponseHead) -> tuple[list[bytes], str, str, bool]:
+        """Write the head of an answer for the client, but for its end.
+
+        Gives (lines, content type, content encoding, whether it bears an Audit-Id).
+        """
+        known = self._answered
+        parts = [b"HTTP/1.%d %d%b\r\n" % (head.minor, head.code, head.reason)]
+        content_type = encoding = ""
+        identified = False
+        for pair in head.headers:
+            kind, line = known.get(pair) or _kept(self._answered, pair, _RESPONSE_KINDS.get(pair[0], _KEEP))
+            if kind:
+                if kind == _DROP:
+                    continue
+                if kind == _TYPE:
+                    content_type = content_type or pair[1].decode("latin-1")
+                elif kind == _ENCODING:
+                    encoding = encoding or pair[1].decode("latin-1")
+                else:
+                    identified = True
+            parts.append(line)
+        return parts, content_type, encoding, identified
+
+
+def _kept(lines: dict[Pair, Written], pair: Pair, kind: int) -> Written:
+    """Note what becomes of a line: the same few come all the time. Secrets are not kept."""
+    written = (kind, b"%b: %b\r\n" % pair)
+    if len(written[1]) <= _KNOWN_BYTES and pair[0] not in SECRET:
+        if len(lines) >= _KNOWN_LINES:
+            lines.clear()
+        lines[pair] = written
+    return written
+
 
 _WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"DELETE", b"CONNECT"})
 
@@ -141,29 +179,3 @@ def check_target(head: RequestHead) -> None:
     host = next((value for name, value in head.headers if name == b"host"), b"")
     if absolute[1].lower() != host.lower():
         raise HeadError("absolute target of another host")
-
-
-def response(head: ResponseHead, extra: bytes) -> tuple[bytes, str, str, bool]:
-    """Write the head of an answer for the client: (head, content type, content encoding, has an Audit-Id).
-
-    `extra`: lines of ours for the end.
-    """
-    parts = [b"HTTP/1.%d %d%b\r\n" % (head.minor, head.code, head.reason)]
-    content_type = encoding = ""
-    identified = False
-    for name, value in head.headers:
-        if name in _TOLD:
-            if name == b"content-type":
-                content_type = content_type or value.decode("latin-1")
-            elif name == b"content-encoding":
-                encoding = encoding or value.decode("latin-1")
-            elif name == b"audit-id":
-                identified = True
-            else:
-                continue
-        parts.append(b"%b: %b\r\n" % (name, value))
-    parts.append(extra)
-    return b"".join(parts), content_type, encoding, identified
-
-
-_TOLD: Final = _RESPONSE_HOP | {b"content-type", b"content-encoding", b"audit-id"}
