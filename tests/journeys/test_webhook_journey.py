@@ -7,6 +7,7 @@ import http.client
 import http.server
 import json
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -20,6 +21,8 @@ from journeys.sandbox_process import METADATA, SANDBOX, sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from journeys.sandbox_process import Running
 
 pytestmark = pytest.mark.journey
 
@@ -133,6 +136,30 @@ def test_a_receiver_that_is_away_costs_nothing_with_a_spool(tmp_path: Path) -> N
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(10) == 0
     assert taken.got == missed
+
+
+@pytest.mark.parametrize("mode", ["blocking", "blocking-strict"])
+def test_sigterm_ends_in_time_while_requests_wait_for_a_receiver_that_hangs(tmp_path: Path, mode: str) -> None:
+    """Within ten seconds, with success: the door does not wait for the audit trail, and the spool keeps the event."""
+    more = {"audit-webhook-mode": mode, "audit-webhook-spool-dir": str(tmp_path / "spool")}
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        flags = ("--config", str(configuration(tmp_path, silent.getsockname()[1], **more)))
+        with sandbox(tmp_path, METADATA, *flags) as running:
+            asking = threading.Thread(target=ask_in_vain, args=(running,))
+            asking.start()
+            wait_until(lambda: 'in_flight_events{backend="webhook"} 1.0' in read(running.said, "/metrics")[1])
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(10) == 0
+            asking.join()
+            assert len(running.lines()) == 1
+    (segment,) = (tmp_path / "spool").glob("0*.ndjson")
+    assert len(segment.read_bytes().splitlines()) == 1
+
+
+def ask_in_vain(running: Running) -> None:
+    """Send a request whose connection is cut."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        running.get("/api/v1/namespaces")
 
 
 def test_a_wrong_file_is_told_before_serving(tmp_path: Path) -> None:
