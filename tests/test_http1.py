@@ -62,6 +62,7 @@ BAD = {
     "a name that is no token": b"A(: b\r\n",
     "a name that is no ASCII": b"\xc3\xa9: b\r\n",
     "two hosts": b"Host: b\r\n",
+    "a host that is none": b"Host: a/b\r\n",
 }
 
 

@@ -12,7 +12,7 @@ only, where Go's server takes any.
 | a folded header line, blanks before a colon, an empty or odd name, control characters | the same |
 | Content-Length twice, or not plain digits; with Transfer-Encoding; over 2^63 | two lengths are two requests |
 | Transfer-Encoding other than ``chunked``, or in HTTP/1.0 | the same |
-| no Host, or two of them (HTTP/1.1) | as Go's server |
+| no Host, or two of them (HTTP/1.1), or one that is no host | as Go's server |
 | HTTP/0.9, HTTP/2 (505) | we speak HTTP/1.1 |
 | chunk sizes with signs, blanks or underscores, chunks without their CR LF | the same as for lengths |
 """
@@ -43,6 +43,7 @@ _REQUEST_LINE: Final = re.compile(rb"(%b) ([^\x00-\x20\x7f]+) HTTP/([0-9])\.([0-
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})( [^\x00-\x08\x0a-\x1f\x7f]*)?\r\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TRAILER: Final = re.compile(rb"%b:[^\x00-\x08\x0a-\x1f\x7f]*" % _TOKEN)
+_HOST: Final = re.compile(rb"[A-Za-z0-9!$%&'()*+,\-.:;=\[\]_~]*")
 _LINE_LIMIT: Final = 4096
 """Bytes of a chunk's size line at most."""
 _TRAILERS_LIMIT: Final = 64 * 1024
@@ -127,6 +128,8 @@ class Heads:
                 continue
             if name == b"host":
                 hosts += 1
+                if not _HOST.fullmatch(value):
+                    raise HeadError("malformed Host header")
             elif name == b"connection":
                 connection = value if connection is None else connection + b"," + value
             elif name == b"content-length":
