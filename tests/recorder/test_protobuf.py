@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decklog.audit.event import Status, StatusCause, StatusDetails
+from decklog.audit.protobuf_wire import MAGIC
 from decklog.recorder import protobuf
 
 
@@ -30,7 +31,7 @@ def number(field: int, value: int) -> bytes:
 
 def wrapped(api_version: str, kind: str, inner: bytes) -> bytes:
     """Wrap an object as Kubernetes sends it."""
-    return protobuf.MAGIC + text(1, text(1, api_version) + text(2, kind)) + text(2, inner)
+    return MAGIC + text(1, text(1, api_version) + text(2, kind)) + text(2, inner)
 
 
 META = text(1, "web") + text(3, "shop") + text(5, "u-1") + text(6, "42") + text(11, text(1, "k") + text(2, "v"))
@@ -64,26 +65,27 @@ def test_a_status_is_read_whole() -> None:
 
 
 ODD = {
-    "no magic": b"{}",
-    "a length beyond the end": protobuf.MAGIC + b"\x0a\x7fab",
-    "a number without an end": protobuf.MAGIC + b"\xff\xff",
-    "a number too long": protobuf.MAGIC + b"\x08" + b"\xff" * 11,
-    "a wire type that is none": protobuf.MAGIC + b"\x0f",
+    "no magic": (b"{}", "magic"),
+    "a length beyond the end": (MAGIC + b"\x0a\x7fab", "past the end"),
+    "a number without an end": (MAGIC + b"\xff\xff", "EOF"),
+    "a number too long": (MAGIC + b"\x08" + b"\xff" * 11, "overflow"),
+    "a wire type that is none": (MAGIC + b"\x0f", "wire type 7"),
 }
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_odd_bytes_are_a_value_error(name: str) -> None:
     """Nothing but ValueError comes out of broken bytes."""
-    with pytest.raises(ValueError, match=r"protobuf"):
-        protobuf.unwrap(ODD[name])
+    body, words = ODD[name]
+    with pytest.raises(ValueError, match=words):
+        protobuf.unwrap(body)
 
 
 @given(st.binary(max_size=200))
 def test_hostile_bytes_never_do_worse_than_value_error(body: bytes) -> None:
     """Any bytes after the magic are read or refused."""
     try:
-        inner = protobuf.unwrap(protobuf.MAGIC + body)[2]
+        inner = protobuf.unwrap(MAGIC + body)[2]
         protobuf.object_meta(inner)
         protobuf.status(inner)
     except ValueError:

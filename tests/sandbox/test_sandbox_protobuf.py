@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decklog.audit.protobuf_wire import MAGIC
 from decklog.sandbox.documents import Malformed
 from decklog.sandbox.messages import MESSAGES
-from decklog.sandbox.protobuf import MAGIC, from_protobuf
+from decklog.sandbox.protobuf import from_protobuf
 from sandbox.client import CONFIG_MAPS, DEPLOYMENTS, PROTOBUF
 
 if TYPE_CHECKING:

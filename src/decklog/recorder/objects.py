@@ -131,7 +131,7 @@ def _from_protobuf(body: bytes) -> Raw:
     try:
         api_version, kind, _ = protobuf.unwrap(body)
     except ValueError as error:
-        raise UnreadableError(str(error)) from error
+        raise UnreadableError(f"broken protobuf: {error}") from error
     if not kind:
         raise UnreadableError("protobuf without a kind")
     return dump(

@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from decklog.audit.event import Status, StatusCause, StatusDetails
+from decklog.audit.protobuf_wire import MAGIC, varint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-MAGIC: Final = b"k8s\x00"
 
 _VARINT: Final = 0
 _FIXED64: Final = 1
@@ -26,7 +25,7 @@ _FIXED32: Final = 5
 def unwrap(body: bytes) -> tuple[str, str, bytes]:
     """Read the envelope: (apiVersion, kind, the object's bytes)."""
     if not body.startswith(MAGIC):
-        raise ValueError("not Kubernetes protobuf: the magic is missing")
+        raise ValueError("the magic is missing")
     api_version = kind = ""
     inner = b""
     for number, value in fields(body[len(MAGIC) :]):
@@ -85,38 +84,25 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield (field number, value) of a message: varints and fixed numbers as int, the rest as bytes."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = varint(message, at)
         wire = key & 7
         if wire == _VARINT:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
             yield key >> 3, value
             continue
         if wire == _BYTES:
-            size, at = _varint(message, at)
+            size, at = varint(message, at)
         elif wire == _FIXED64:
             size = 8
         elif wire == _FIXED32:
             size = 4
         else:
-            raise ValueError(f"protobuf wire type {wire}")
+            raise ValueError(f"wire type {wire} is unknown")
         if size > len(message) - at:
-            raise ValueError("protobuf field runs past the end")
+            raise ValueError("a field runs past the end")
         chunk = message[at : at + size]
         at += size
         yield key >> 3, chunk if wire == _BYTES else int.from_bytes(chunk, "little")
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 64, 7):
-        if at >= len(message):
-            raise ValueError("protobuf number runs past the end")
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("protobuf number is too long")
 
 
 def _text(value: int | bytes | None) -> str:

@@ -21,6 +21,7 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from decklog.audit.protobuf_wire import MAGIC
 from decklog.recorder import objects, protobuf
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ def _in_yaml(text: bytes) -> bool | None:
 
 def _in_protobuf(text: bytes) -> bool | None:
     """Read the envelope's first field, the type: its tag, its length, its bytes."""
-    start = len(protobuf.MAGIC)
-    if not text.startswith(protobuf.MAGIC[: len(text)]):
+    start = len(MAGIC)
+    if not text.startswith(MAGIC[: len(text)]):
         return False
     if len(text) < start + 2 or len(text) < (end := start + 2 + text[start + 1]):
         return None

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from decklog.audit.protobuf_wire import MAGIC, varint
 from decklog.sandbox.documents import Malformed
 from decklog.sandbox.messages import MESSAGES
 from decklog.sandbox.times import stamp
@@ -20,7 +21,6 @@ from decklog.sandbox.times import stamp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAGIC: Final = b"k8s\x00"
 _DEPTH_LIMIT: Final = 24
 
 
@@ -164,13 +164,7 @@ def _wire(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    result = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            raise Malformed("unexpected EOF")
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result & (1 << 64) - 1, at
-    raise Malformed("proto: integer overflow")
+    try:
+        return varint(data, at)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
