@@ -84,6 +84,41 @@ def test_auditing_needs_a_policy_and_a_log(tmp_path: Path, name: str) -> None:
     assert (audited.app is silent) is (expected != "blocking<log>")
 
 
+def test_a_strict_log_on_standard_output_needs_a_place_for_intents(tmp_path: Path) -> None:
+    """Where the policy omits RequestReceived there must be a file, and standard output has none beside it."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: Metadata\n"
+    )
+    options = AuditOptions(policy=PolicyOptions(file=str(policy)), log=LogOptions(path="-", mode="blocking-strict"))
+    with pytest.raises(DecklogError, match="needs --audit-intent-path FILE"):
+        Audited(silent, options, identify=lambda _: None)
+
+
+def test_the_applications_lifespan_is_its_own(tmp_path: Path) -> None:
+    """The door's end waits for the application, not for the trail, which is drained after it."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n")
+    options = AuditOptions(policy=PolicyOptions(file=str(policy)), log=LogOptions(path=str(tmp_path / "audit.log")))
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        del send
+        asked.append(f"{scope['type']} {(await receive())['type']}")
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: object) -> None:
+        asked.append(repr(message))
+
+    async def live() -> None:
+        await Audited(app, options, identify=lambda _: None).app({"type": "lifespan"}, receive, send)
+
+    asyncio.run(live())
+    assert asked == ["lifespan lifespan.startup"]
+
+
 def test_a_lenient_policy_s_findings_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With their place."""
     policy = tmp_path / "policy.yaml"

@@ -164,7 +164,10 @@ class Auditing:
             options if policy else replace(options, webhook=WebhookOptions()), self.counters
         )
         self.intents: IntentLog | None = None
-        if policy is not None and self.backend is not None and options.strict and (reloads or _omits_received(policy)):
+        omits = policy is not None and (_omits_received(policy) or (reloads and bool(options.intent_path)))
+        if omits and self.backend is not None and options.strict:
+            if not options.intent_path:
+                raise DecklogError("a strict log on standard output needs --audit-intent-path FILE with this policy")
             self.intents = IntentLog(options.intent_path, Disk())
 
     @property

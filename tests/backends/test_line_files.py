@@ -81,6 +81,14 @@ def test_directories_are_made_and_private(tmp_path: Path) -> None:
     assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.rglob("*"))] == [0o700] * 3
 
 
+@pytest.mark.parametrize("inside", ["a", "a/b/c"])
+def test_where_no_directory_can_be_made_the_system_says_why(inside: str, tmp_path: Path) -> None:
+    """Below a link that leads nowhere mkdir finds neither parent nor room: it ends, with an error."""
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError):
+        line_files.make_directories(Disk(), tmp_path / "dangling" / inside)
+
+
 def test_a_lock_is_for_one(tmp_path: Path) -> None:
     """A second descriptor does not get the lock until the first is closed."""
     first, second = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT) for _ in range(2))

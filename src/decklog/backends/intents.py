@@ -3,7 +3,8 @@
 kube-apiserver's strict mode is void there (spec §6.7). One file of JSON lines beside the log, never the log itself: an
 intent is appended and synced before its request goes on; a second line closes it once the request's last event is
 stored. What was never closed is told at the next start: of these requests nobody can say what became of them. The file
-is written anew, with the open intents alone, when it has grown and at each start.
+is written anew, with the open intents alone, when it has grown and at each start; a file that holds anything else is
+refused.
 
 Closing is not synced: after a power cut a request may be told that was recorded after all; after a kill that happens
 only between storing the event and closing. The other way round, that one is not told, cannot happen.
@@ -37,6 +38,8 @@ REWRITE_BYTES: Final = 4 << 20
 """The file is written anew when it has grown by this much."""
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT
 _READ_BYTES: Final = 1 << 20
+_STARTS: Final = (b'{"auditID":', b'{"closed":')
+"""How lines of ours begin: a file with others is no file of intents, and is never written anew."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,9 @@ class IntentLog:
             for intent in self.unfinished:
                 logger.warning("a request was let through whose outcome was never recorded: %s", _describe(intent))
             self._rewrite()  # only now: what was not told is told next time
+        except DecklogError:
+            self._let_go()
+            raise
         except OSError as error:
             self._let_go()
             raise DecklogError(
@@ -162,6 +168,11 @@ class IntentLog:
         while chunk := self._disk.read_at(self._fd, _READ_BYTES, at):
             at += len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
+            if not all(map(_is_ours, (*lines, rest))):
+                raise DecklogError(
+                    f"{self._path} holds something else than intents, which would be lost: give --audit-intent-path a "
+                    "file of its own"
+                )
             yield from filter(None, lines)
 
     def _rewrite(self) -> None:
@@ -194,6 +205,12 @@ def _key(intent: Intent) -> _Key:
 
 def _closing(intent: Intent) -> bytes:
     return jsontext.dump({"closed": intent.audit_id, "time": intent.time})
+
+
+def _is_ours(line: bytes) -> bool:
+    """Whether a line can be an intent or its closing, or what a kill or a power cut left of one."""
+    line = line.strip(b"\0")
+    return any(line[: len(start)] == start[: len(line)] for start in _STARTS)
 
 
 def _describe(intent: Intent) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 from typing import TYPE_CHECKING, Final
@@ -16,14 +17,15 @@ _TAKEN: Final = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 
 
 def make_directories(disk: Disk, directory: Path) -> None:
-    """Make the missing directories, each 0700."""
+    """Make the missing directories, each 0700. Raises OSError where none can be made."""
     try:
         disk.mkdir(directory, 0o700)
     except FileExistsError:
         return
     except FileNotFoundError:
         make_directories(disk, directory.parent)
-        make_directories(disk, directory)
+        with contextlib.suppress(FileExistsError):
+            disk.mkdir(directory, 0o700)  # once: below /proc or a dangling link the parent is there, and it fails again
 
 
 def lock(fd: int) -> bool:
