@@ -74,8 +74,8 @@ class Permissions:
         if code in {401, 403}:
             raise QuestionError(
                 502,
-                f"the upstream answered {code} to the gateway's SubjectAccessReview: "
-                "bind system:auth-delegator to its identity",
+                f"the upstream answered {code} to a SubjectAccessReview of ours: "
+                "bind system:auth-delegator to our identity",
             )
         if code not in {200, 201}:
             raise QuestionError(503 if code in {429, 503} else 502, f"the upstream answered {code} to an access review")

@@ -113,7 +113,9 @@ class Questions:
         try:
             try:
                 return await self._post(path, document, authorization)
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 return await self._post(path, document, authorization)
         except TimeoutError:
             raise QuestionError(504, f"the upstream did not answer within {self._call_limit_s:g} s") from None

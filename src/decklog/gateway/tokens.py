@@ -196,7 +196,7 @@ class TokenReviews:
         if code in {401, 403}:
             raise QuestionError(
                 502,
-                f"the upstream answered {code} to the gateway's TokenReview: bind system:auth-delegator to its identity",
+                f"the upstream answered {code} to a TokenReview of ours: bind system:auth-delegator to our identity",
             )
         if code not in {200, 201}:
             raise QuestionError(_failure(code), f"the upstream answered {code} to a TokenReview")
