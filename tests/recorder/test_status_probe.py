@@ -26,6 +26,11 @@ BODIES: dict[str, tuple[str, bytes, bool | None]] = {
     "no content type is JSON": ("", STATUS, True),
     "a suffixed type": ("application/merge-patch+json; charset=utf-8", STATUS, True),
     "kind after nested members": (JSON, LATE, True),
+    "kind at the end of what is looked at": (
+        JSON,
+        b'{"message":"' + b"x" * 4000 + b'","kind":"Status"}' + b" " * 99,
+        True,
+    ),
     "a list": (JSON, PODS, False),
     "kinds that begin alike": (JSON, b'{"apiVersion":"v1","kind":"StatusReport"}', False),
     "kind null": (JSON, b'{"apiVersion":"v1","kind":null}', False),

@@ -59,35 +59,32 @@ class StatusProbe:
 
     def __init__(self, content_type: str = "", encoding: str = "") -> None:
         self._look = _look_for(content_type)
-        self._unpack = objects.unpacker(encoding) if encoding else None
+        packed = bool(encoding) and not objects.is_plain_encoding(encoding)
+        self._unpack = objects.unpacker(encoding) if packed else None
         self._text = b""
         self._fed = self._again_at = 0
-        unreadable = self._look is None or (self._unpack is None and not objects.is_plain_encoding(encoding))
+        unreadable = self._look is None or (packed and self._unpack is None)
         self.verdict: bool | None = False if unreadable else None
         """True: keep; False: drop; None: undecided, so keep for now. Once given, it stands."""
 
     def feed(self, chunk: bytes | bytearray) -> bool | None:
         """Look at the next chunk, as it is on the wire; give the verdict so far."""
-        if self.verdict is None and self._look is not None:
-            self._fed += len(chunk)
-            try:
-                self._grow(chunk)
-            except zlib.error:
-                self.verdict = False
-                return False
-            if len(self._text) >= self._again_at:
-                self.verdict = self._look(self._text)
-                self._again_at = len(self._text) * 3 // 2  # single bytes must not cost a look each
-            if self.verdict is None and (len(self._text) >= LOOK_BYTES or self._fed > STATUS_LIMIT):
-                self.verdict = False
-        return self.verdict
-
-    def _grow(self, chunk: bytes | bytearray) -> None:
+        if self.verdict is not None or self._look is None:
+            return self.verdict
+        self._fed += len(chunk)
         room = LOOK_BYTES - len(self._text)
-        if self._unpack is None:
-            self._text += chunk[:room]
-        else:
-            self._text += self._unpack.decompress(chunk[:STATUS_LIMIT], room)
+        try:
+            self._text += chunk[:room] if self._unpack is None else self._unpack.decompress(chunk[:STATUS_LIMIT], room)
+        except zlib.error:
+            self.verdict = False
+            return False
+        size = len(self._text)
+        if size >= self._again_at:
+            self.verdict = self._look(self._text)
+            self._again_at = min(size * 3 // 2, LOOK_BYTES)  # single bytes must not cost a look each
+        if self.verdict is None and (size >= LOOK_BYTES or self._fed > STATUS_LIMIT):
+            self.verdict = False
+        return self.verdict
 
 
 def _in_json(text: bytes) -> bool | None:
