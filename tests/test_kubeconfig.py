@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from decklog import certificates
 from decklog.errors import DecklogError
@@ -59,6 +61,7 @@ def encoded(text: str) -> str:
             {},
             ClusterAccess(SERVER, b"INLINE"),
         ),
+        ("a CA in lines", {"certificate-authority-data": "Q0E\n=\n"}, {}, ClusterAccess(SERVER, b"CA")),
         (
             "no verification",
             {"insecure-skip-tls-verify": True},
@@ -112,6 +115,8 @@ def test_a_token_file_is_named_not_read(tmp_path: Path) -> None:
         ("a provider", {}, {"auth-provider": {"name": "gcp"}}, {}, "auth-provider is not supported here: "),
         ("a CA that is not there", {"certificate-authority": "no.crt"}, {}, {}, "certificate-authority: cannot read "),
         ("no base64", {"certificate-authority-data": "%%"}, {}, {}, "certificate-authority-data is not base64"),
+        ("no ASCII", {"certificate-authority-data": "\x80"}, {}, {}, "certificate-authority-data is not base64"),
+        ("a path that no disk has", {"certificate-authority": "a\0"}, {}, {}, "certificate-authority: cannot read "),
         ("a token file that is not there", {}, {"tokenFile": "no"}, {}, "tokenFile: "),
         ("an empty CA", {"certificate-authority": "empty"}, {}, {}, "certificate-authority: "),
         (
@@ -370,3 +375,48 @@ def test_a_context_may_leave_the_certificate_out() -> None:
     """For connections that carry another's credentials."""
     access = ClusterAccess(SERVER, client_certificate_pem=b"no certificate", client_key_pem=b"no key")
     assert access.ssl_context(own_certificate=False).verify_mode is ssl.CERT_REQUIRED
+
+
+LEAF = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates() | st.binary(max_size=8)
+)
+ANYTHING = st.recursive(LEAF, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(LEAF, inner, max_size=2))
+
+
+def some(*keys: str, **fixed: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Make mappings of these keys, or not, with anything in them."""
+    return st.fixed_dictionaries(
+        {key: st.just(value) if isinstance(value, str) else value for key, value in fixed.items()},
+        optional=dict.fromkeys(keys, ANYTHING),
+    )
+
+
+PLUGIN_KEYS = ("apiVersion", "command", "args", "env", "interactiveMode", "provideClusterInfo", "installHint")
+EXTENSION = st.fixed_dictionaries({"name": st.just("client.authentication.k8s.io/exec"), "extension": ANYTHING})
+CLUSTER = some(
+    *("certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "proxy-url"),
+    server=st.just(SERVER) | ANYTHING,
+    extensions=st.lists(EXTENSION, max_size=1),
+)
+USER = some(
+    *("client-certificate", "client-certificate-data", "client-key", "token", "tokenFile", "username", "as"),
+    exec=some(*PLUGIN_KEYS) | some("args", "env", apiVersion=V1BETA1, command="a") | ANYTHING,
+)
+
+
+@given(CLUSTER, USER, some("contexts", "clusters", "users", "current-context") | st.just({}))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_a_kubeconfig(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """It is read, or refused by name; nothing else happens."""
+    try:
+        path = kubeconfig(tmp_path, cluster, user, **more)
+    except (yaml.YAMLError, UnicodeEncodeError, TypeError):  # what YAML cannot say
+        return
+    for allow_exec in (False, True):
+        try:
+            load(path, allow_exec=allow_exec)
+            contexts(path)
+        except DecklogError as error:
+            assert str(error).startswith(str(path))  # noqa: PT017  # because: either way is right

@@ -17,7 +17,6 @@ A client certificate reaches OpenSSL through a file in memory (memfd): Linux onl
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import ssl
@@ -296,7 +295,11 @@ class _Reader:
         extensions = cluster.get("extensions") or []
         for entry in extensions if isinstance(extensions, list) else []:
             if isinstance(entry, dict) and entry.get("name") == _EXTENSION:
-                return json.dumps(entry.get("extension"), default=str)  # a date in YAML is text in JSON
+                try:
+                    # A date in YAML is text in JSON.
+                    return json.dumps(entry.get("extension"), default=str, allow_nan=False)
+                except (TypeError, ValueError, RecursionError) as error:
+                    raise self._wrong(f"the extension {_EXTENSION} of the cluster cannot be told in JSON") from error
         return ""
 
     def _files(self, *materials: tuple[dict[str, Any], str]) -> tuple[str, ...]:
@@ -309,8 +312,9 @@ class _Reader:
         data = entry.get(f"{key}-data")
         if data:
             try:
-                return base64.b64decode(str(data), validate=True)
-            except binascii.Error as error:
+                # Line breaks may stand in it, as Go's decoder lets them.
+                return base64.b64decode("".join(str(data).splitlines()), validate=True)
+            except ValueError as error:
                 raise self._wrong(f"{key}-data is not base64") from error
         path = entry.get(key)
         if not path:
@@ -318,8 +322,8 @@ class _Reader:
         file = self._beside(str(path))
         try:
             material = file.read_bytes()
-        except OSError as error:
-            raise self._wrong(f"{key}: cannot read {file}: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a path that no file system has
+            raise self._wrong(f"{key}: cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
         if not material:
             raise self._wrong(f"{key}: {file} is empty")
         return material

@@ -151,8 +151,21 @@ def test_our_own_header(place: Place, name: str, user: dict[str, Any], header: b
     [
         ("another's name", {"as": "root"}, "https://h", "impersonates another .as.: take the key out"),
         ("a query", {}, "https://h/?x=1", "the upstream's address ends with its path"),
-        ("an empty token", {"tokenFile": "empty"}, "https://h", "empty holds no token: write one line of text"),
+        ("an empty token", {"tokenFile": "empty"}, "https://h", "empty holds no token: write one word in one line"),
         ("a token of two lines", {"tokenFile": "lines"}, "https://h", "lines holds no token"),
+        (
+            "a token in two lines",
+            {"token": "a\r\nX-Remote-User: root"},
+            "https://h",
+            "token has letters in it that no he",
+        ),
+        (
+            "a password of no text",
+            {"username": "u", "password": "\ud800"},
+            "https://h",
+            "username or password is no te",
+        ),
+        ("a host of two words", {}, "https://h h", "the upstream's host has letters in it that no host has"),
         ("a key of another", {"client-certificate": "tls.crt", "client-key": "tls.key"}, "https://h", "cannot be used"),
     ],
 )
@@ -166,6 +179,15 @@ def test_what_cannot_be_used_is_told_at_the_start(
     place.path("tls.key").write_bytes(SECOND.key_pem)
     place.user, place.server = user, server
     with pytest.raises(DecklogError, match=text):
+        place.open()
+
+
+def test_a_name_that_no_certificate_can_bear_is_told_at_the_start(place: Place) -> None:
+    """It would fail at every connection."""
+    place.cluster["tls-server-name"] = ".example"
+    with pytest.raises(
+        DecklogError, match=r"'\.example' is no name that a certificate can bear: give another tls-serv"
+    ):
         place.open()
 
 

@@ -23,6 +23,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import ssl
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,7 +35,6 @@ from decklog.access import exec_plugin
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
@@ -212,8 +212,8 @@ class Access:
             token = Path(path).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise DecklogError(f"cannot read the token {path}: {getattr(error, 'strerror', 'no text')}") from None
-        if not token or not token.isascii() or not token.isprintable():
-            raise DecklogError(f"{path} holds no token: write one line of text")
+        if not _is_word(token):
+            raise DecklogError(f"{path} holds no token: write one word in one line")
         self._token, self._token_seen, self._next_token_s = token, seen, now_s + TOKEN_EVERY_S
 
     def _credentials(self) -> bytes | None:
@@ -284,7 +284,7 @@ class Access:
 
 
 def _check(given: ClusterAccess) -> None:
-    """Raise DecklogError for what a kubeconfig may say but we do not do."""
+    """Raise DecklogError for what a kubeconfig may say but we do not do, or no header can carry."""
     if given.impersonated:
         raise DecklogError(
             "the kubeconfig's user impersonates another (as): take the key out, callers are impersonated as they come"
@@ -292,6 +292,19 @@ def _check(given: ClusterAccess) -> None:
     parts = urlsplit(given.server)
     if parts.query or parts.fragment:
         raise DecklogError("the upstream's address ends with its path: take ? or # and what follows out of server")
+    if not _is_word(parts.netloc):
+        raise DecklogError("the upstream's host has letters in it that no host has: look at server in the kubeconfig")
+    if given.token and not _is_word(given.token):
+        raise DecklogError("the kubeconfig's token has letters in it that no header can carry: write it in one line")
+    try:
+        f"{given.username}:{given.password}".encode()
+    except UnicodeEncodeError:
+        raise DecklogError("the kubeconfig's username or password is no text: write it in UTF-8") from None
+
+
+def _is_word(text: str) -> bool:
+    """Whether `text` is of ASCII letters that can be seen, at least one."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _with(given: ClusterAccess, issued: Issued | None) -> ClusterAccess:
@@ -314,6 +327,12 @@ def _contexts(given: ClusterAccess) -> dict[bool, ssl.SSLContext]:
     contexts = {own: given.ssl_context(own_certificate=own) for own in kinds}
     for context in contexts.values():
         context.set_alpn_protocols(_ALPN)
+    name = given.tls_server_name or urlsplit(given.server).hostname or ""
+    try:
+        # Nothing is sent: OpenSSL says whether a certificate could bear the name.
+        contexts[False].wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except ValueError as error:
+        raise DecklogError(f"{name!r} is no name that a certificate can bear: give another tls-server-name") from error
     return contexts
 
 
@@ -325,6 +344,6 @@ def _signature(path: Path) -> tuple[int, ...]:
     """Tell one state of a file from another; a link that is moved to another file is seen, as kubelet moves them."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path that no file system has
         return ()
     return (found.st_mtime_ns, found.st_size, found.st_ino)
