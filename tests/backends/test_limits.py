@@ -44,6 +44,13 @@ MODES = '"batch,blocking,blocking-strict"'
             VERSION,
             ["invalid audit batch webhook throttle burst 0, must be a positive number"],
         ),
+        (
+            "batch",
+            BatchLimits(qps=float("nan")),
+            TRUNCATE,
+            VERSION,
+            ["invalid audit batch webhook throttle QPS nan, must be a positive number"],
+        ),
         ("batch", BatchLimits(throttle=False, qps=0, burst=0), TRUNCATE, VERSION, []),
         (
             "batch",

@@ -78,6 +78,24 @@ def test_a_mistake_is_one_line_that_says_what_to_do(args: list[str], code: int, 
     assert "\x1b" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "environment", "says"),
+    [
+        (["--audit-log-maxage=x"], {"DECKLOG_AUDIT_LOG_MAXAGE": "1"}, "for '--audit-log-maxage': 'x' is not"),
+        ([], {"DECKLOG_AUDIT_LOG_MAXAGE": "x"}, "for the variable 'DECKLOG_AUDIT_LOG_MAXAGE': 'x' is not"),
+        ([], {"DECKLOG_AUDIT_LOG_MODE": "x"}, "for the variable 'DECKLOG_AUDIT_LOG_MODE': 'x' is not one of"),
+        ([], {"DECKLOG_LISTEN": "nowhere"}, "'nowhere' is no address to listen on"),
+    ],
+    ids=["a flag", "a variable", "a choice", "the address"],
+)
+def test_a_wrong_value_names_where_it_comes_from(args: list[str], environment: dict[str, str], says: str) -> None:
+    """The flag or the variable, whichever was given: not both."""
+    result = CliRunner().invoke(decklog, ["sandbox", *args], prog_name="decklog", env=environment)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "env var" not in result.stderr
+
+
 def test_an_error_brings_its_own_exit_code() -> None:
     """A door that cannot bind ends with 3, whatever the command."""
     module = type(sys)("broken_door")

@@ -36,7 +36,7 @@ class BatchLimits:
         if self.throttle:
             numbers += [("throttle QPS", self.qps), ("throttle burst", self.burst)]
         for name, number in numbers:
-            if number <= 0:
+            if not number > 0:  # NaN, too: it would throttle nothing
                 given = f"{number:g}" if number % 1 else int(number)
                 return f"invalid audit batch {plugin} {name} {given}, must be a positive number"
         return None

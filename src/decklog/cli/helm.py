@@ -148,10 +148,22 @@ def _as_kubectl_reads(args: list[str], with_values: frozenset[str]) -> list[str]
 
 def _in_our_words(error: click.ClickException) -> str:
     """Say what is wrong and where help is, in the shape of our own errors."""
+    _name_the_source(error)
     text = error.format_message().strip().rstrip(".").replace("\n", " ")
     if not isinstance(error, click.UsageError) or error.ctx is None:
         return text
     return f"{text[:1].lower()}{text[1:]}: see '{error.ctx.command_path} --help'"
+
+
+def _name_the_source(error: click.ClickException) -> None:
+    """Blame the flag or the variable that the value came from; click would name both."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or not isinstance(error.param, click.Option):
+        return
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    if source is click.core.ParameterSource.ENVIRONMENT:
+        error.param_hint = f"the variable '{error.param.envvar}'"
+    elif source is click.core.ParameterSource.COMMANDLINE:
+        error.param_hint = " / ".join(f"'{name}'" for name in error.param.opts)
 
 
 def complain(*lines: str) -> None:

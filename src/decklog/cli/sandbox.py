@@ -12,7 +12,7 @@ import click
 from decklog.backends.log_options import LogOptions
 from decklog.backends.options import BackendOptions
 from decklog.backends.webhook_options import WebhookOptions
-from decklog.cli.flags import configured, flags_from
+from decklog.cli.flags import configured, environment_name, flags_from
 from decklog.config import AuditOptions
 from decklog.health import HealthOptions
 from decklog.policy.options import PolicyOptions
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     epilog="Example: decklog sandbox --audit-policy-file policy.yaml --audit-log-path audit.log --kubeconfig-out kube",
 )
 @configured
-@click.option("--listen", default="127.0.0.1:6443", show_default=True, metavar="HOST:PORT", help="Serve here.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:6443",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Serve here.",
+    envvar=environment_name("--listen"),
+    show_envvar=True,
+)
 @flags_from(SandboxOptions, "sandbox")
 @flags_from(PolicyOptions, "policy")
 @flags_from(RecorderOptions, "recorder")
