@@ -101,6 +101,7 @@ def test_what_the_deployment_names_is_there() -> None:
     labels = spec["template"]["metadata"]["labels"]
     assert pod["serviceAccountName"] == only("deployment.yaml", "ServiceAccount")["metadata"]["name"]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["tls"]["secret"]["secretName"] == only("certificate.yaml", "Certificate")["spec"]["secretName"]
     assert volumes["policy"]["configMap"]["name"] == only("deployment.yaml", "ConfigMap")["metadata"]["name"]
     mounts = {mount["name"]: mount["mountPath"] for mount in container()["volumeMounts"]}
     assert mounts.keys() == volumes.keys()
@@ -135,6 +136,7 @@ def test_clients_are_pointed_at_the_service() -> None:
     url = f"https://{service['name']}.{service['namespace']}.svc"
     argo = only("argo-cd-cluster.yaml", "Secret")["stringData"]
     assert argo["server"] == url
+    assert url.removeprefix("https://") in only("certificate.yaml", "Certificate")["spec"]["dnsNames"]
     assert json.loads(argo["config"])["tlsClientConfig"]["serverName"] == url.removeprefix("https://")
     (cluster,) = only("ci-kubeconfig.yaml", "Config")["clusters"]
     assert cluster["cluster"]["server"] == url

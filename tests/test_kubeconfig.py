@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,9 +16,6 @@ from hypothesis import strategies as st
 from decklog import certificates
 from decklog.errors import DecklogError
 from decklog.kubeconfig import ClusterAccess, Context, ExecPlugin, contexts, load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SERVER = "https://audit.example:8443/events"
 
@@ -274,10 +273,13 @@ def test_an_exec_plugin_is_read_where_it_is_allowed(
 
 def test_a_plugin_with_a_relative_path_is_beside_the_file(tmp_path: Path) -> None:
     """As certificates are; a bare name is looked up in PATH."""
-    path = kubeconfig(tmp_path, user={"exec": {"apiVersion": V1BETA1, "command": "bin/plugin"}})
-    plugin = load(path, allow_exec=True).plugin
-    assert plugin is not None
-    assert plugin.command == str(tmp_path / "bin/plugin")
+    for command in ("bin/plugin", "./plugin"):
+        path = kubeconfig(tmp_path, user={"exec": {"apiVersion": V1BETA1, "command": command}})
+        for named in (path, os.path.relpath(path)):
+            plugin = load(named, allow_exec=True).plugin
+            assert plugin is not None
+            assert Path(plugin.command).is_absolute()
+            assert os.path.realpath(plugin.command) == os.path.realpath(tmp_path / command)
 
 
 def test_a_cluster_keeps_configuration_for_a_plugin(tmp_path: Path) -> None:

@@ -338,7 +338,8 @@ class _Reader:
         return str(file)
 
     def _beside(self, path: str) -> Path:
-        return self.file.parent / path
+        # Absolute: a command without a slash would be looked up in PATH.
+        return self.file.parent.absolute() / path
 
     def _wrong(self, text: str) -> DecklogError:
         return DecklogError(f"{self.file}: {text}")
