@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from conformance import corpus, golden, policies, rotations, webhooks, wires
+from conformance import corpus, gateway, golden, policies, rotations, webhooks, wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ def _default() -> list[Path]:
 def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[], Tally] | str]]:
     """Find what a folder holds; a folder of runs is looked into."""
     if (folder / "requests.jsonl").is_file():
-        yield folder.name, lambda: corpus.run(folder)
+        yield from _recorded(folder)
         return
     if folder.name in FOLDERS:
         yield folder.name, lambda: FOLDERS[folder.name](folder)
@@ -111,9 +111,15 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[], Tally] | str]]:
         elif path.is_dir() and path.name in FOLDERS:
             yield path.name, lambda path=path: FOLDERS[path.name](path)  # type: ignore[misc]  # because: bound now
         elif (path / "requests.jsonl").is_file():
-            yield path.name, lambda path=path: corpus.run(path)  # type: ignore[misc]  # because: bound now
+            yield from _recorded(path)
         elif path.is_dir() and path.name in {"cases", "corpus"}:
             yield from _jobs(path)
+
+
+def _recorded(folder: Path) -> Iterator[tuple[str, Callable[[], Tally]]]:
+    """Hold a recorded run twice: through the recorder alone, and on the wire through the gateway."""
+    yield folder.name, lambda: corpus.run(folder)
+    yield f"{folder.name}-gateway", lambda: gateway.run(folder)
 
 
 if __name__ == "__main__":

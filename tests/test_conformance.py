@@ -90,17 +90,17 @@ def test_a_golden_row_asks_for_nothing_that_no_fact_shows(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("deep", [True, False])
-def test_a_recorded_run_is_replayed(tmp_path: Path, deep: bool) -> None:
-    """Given alone, or in a folder of runs."""
+def test_a_recorded_run_is_replayed_through_recorder_and_gateway(tmp_path: Path, deep: bool) -> None:
+    """Given alone, or in a folder of runs: once through the recorder, once on the wire."""
     run = run_in(tmp_path)
-    assert conformance(run if not deep else tmp_path)[:2] == (0, "a-run 1/1 events\n")
+    assert conformance(run if not deep else tmp_path)[:2] == (0, "a-run 1/1 events\na-run-gateway 1/1 events\n")
 
 
 def test_an_event_that_differs_is_told_with_its_field(tmp_path: Path) -> None:
     """Where the two part."""
     run = run_in(tmp_path, LINE.replace('"verb":"get"', '"verb":"list"'))
     code, out, err = conformance(run)
-    assert (code, out) == (1, "a-run 0/1 events\n")
+    assert (code, out) == (1, "a-run 0/1 events\na-run-gateway 0/1 events\n")
     assert "verb" in err
 
 

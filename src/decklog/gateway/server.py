@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
-    from decklog.access import Access
     from decklog.audit.event import Event, User
     from decklog.audit.intent import Intents
     from decklog.audit.sink import Sink
     from decklog.gateway.identity import Identify
     from decklog.gateway.options import GatewayOptions
     from decklog.gateway.towards import Towards
+    from decklog.gateway.upstream import Server
     from decklog.metrics import AuditCounters
     from decklog.recorder.recording import Recorder
 
@@ -85,7 +85,7 @@ class Gateway:
         self,
         options: GatewayOptions,
         *,
-        access: Access,
+        access: Server,
         decide: Decide,
         recorder: Recorder,
         sink: Sink,
@@ -124,7 +124,7 @@ class Gateway:
         self._sweeping: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Future[None]] = set()
 
-    def _pool(self, access: Access, *, own: bool) -> Pool:
+    def _pool(self, access: Server, *, own: bool) -> Pool:
         return Pool(
             access,
             self.heads,

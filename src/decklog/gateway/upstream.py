@@ -26,8 +26,20 @@ _HEAD_LIMIT: Final = 1 << 20
 class Server(Protocol):
     """Where the API server is, as `decklog.access.Access` tells it."""
 
-    host: str
-    port: int
+    @property
+    def host(self) -> str:
+        """Give its host: a name or an address."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Give its port."""
+        ...
+
+    @property
+    def base_path(self) -> bytes:
+        """Give what stands before the path of every request; nearly always nothing."""
+        ...
 
     @property
     def server_name(self) -> str:
