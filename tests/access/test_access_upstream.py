@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from decklog import certificates
+from decklog import certificates, kubeconfig
 from decklog.access import Access, from_kubeconfig, in_cluster
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from decklog.kubeconfig import ClusterAccess
 
 DAY = timedelta(days=1)
 V1 = "client.authentication.k8s.io/v1"
@@ -244,6 +246,30 @@ def test_a_token_stays_while_its_file_cannot_be_used(place: Place, caplog: pytes
     place.replace("token", b"two")
     place.clock.now_s += 1
     assert access.authorization() == b"Bearer two"
+    place.path("token").unlink()
+    place.clock.now_s += 1
+    assert access.authorization() == b"Bearer two"
+    assert len(caplog.records) == 2, "what is wrong again is told again"
+
+
+def test_what_is_written_while_we_read_is_found(place: Place) -> None:
+    """A file that changes after it has been read and before it is looked at is read again, at the start and later."""
+    tokens = iter(["1", "2", "3", "4", "5", "6"])
+    path = place.write()
+
+    def load() -> ClusterAccess:
+        given = kubeconfig.load(path)
+        token = next(tokens, None)
+        if token is not None:
+            place.user = {"token": token}
+            place.write()
+        return given
+
+    access = Access(load, environ={}, clock=place.clock)
+    for _ in range(8):
+        place.clock.now_s += 1
+        access.authorization()
+    assert access.authorization() == b"Bearer 6"
 
 
 def test_a_context_is_the_same_until_something_changes(place: Place) -> None:

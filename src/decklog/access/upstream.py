@@ -85,10 +85,12 @@ class Access:
         self._now = now
         self._every_s = renew_at_most_every_s
         self._plugin_deadline_s = plugin_deadline_s
-        self._told = ""
+        self._told: dict[str, str] = {}
+        # Which files to look at is known when they have been read: read again, so that what is written in between is
+        # seen at the next look.
+        self._seen = _signatures(load().files)
         self._given = load()
         _check(self._given)
-        self._seen = _signatures(self._given.files)
         self._refused: tuple[object, ...] = ()
         self._next_try_s = 0.0
         self._issued: Issued | None = None
@@ -169,11 +171,11 @@ class Access:
         if now_s < self._next_look_s:
             return
         self._next_look_s = now_s + LOOK_EVERY_S
-        for step in (self._reload, self._read_token):
+        for source, read in (("files", self._reload), ("token", self._read_token)):
             try:
-                step(now_s)
+                read(now_s)
             except DecklogError as error:
-                self._tell(f"the upstream's credentials stay as they were: {error}")
+                self._tell(source, f"the upstream's credentials stay as they were: {error}")
         self._authorization = self._credentials()
 
     def _reload(self, now_s: float) -> None:
@@ -191,7 +193,8 @@ class Access:
             self._wanted.set()
         # Taken before the files were read: what is written in between is seen at the next look.
         self._seen = signatures if given.files == self._given.files else ()
-        self._given, self._refused, self._told = given, (), ""
+        self._given, self._refused = given, ()
+        self._told.pop("files", None)
 
     def _take(self, given: ClusterAccess, issued: Issued | None) -> None:
         """Make contexts for new certificates, unless they are those that we have."""
@@ -215,6 +218,7 @@ class Access:
         if not _is_word(token):
             raise DecklogError(f"{path} holds no token: write one word in one line")
         self._token, self._token_seen, self._next_token_s = token, seen, now_s + TOKEN_EVERY_S
+        self._told.pop("token", None)
 
     def _credentials(self) -> bytes | None:
         """Choose as client-go does: a token, a name with its password, what a plugin gave."""
@@ -240,7 +244,7 @@ class Access:
         if given.plugin == self._given.plugin:
             self._take(self._given, issued)
             self._renewed_at = self._now()
-            self._told = ""
+            self._told.pop("plugin", None)
             self._authorization = self._credentials()
 
     async def _keep(self) -> None:
@@ -255,7 +259,7 @@ class Access:
                 await self._renew()
                 pause_s = self._every_s
             except DecklogError as error:
-                self._tell(f"the upstream's credentials are not renewed: {error}")
+                self._tell("plugin", f"the upstream's credentials are not renewed: {error}")
                 pause_s = min(pause_s * 2, RETRY_LIMIT_S)
                 self._wanted.set()
 
@@ -277,9 +281,10 @@ class Access:
         life_s = (expires - self._renewed_at).total_seconds()
         return (expires - self._now()).total_seconds() - min(RENEW_BEFORE_S, life_s / 5)
 
-    def _tell(self, text: str) -> None:
-        if text != self._told:
-            self._told = text
+    def _tell(self, source: str, text: str) -> None:
+        """Tell what is wrong with one source, once until it is right again or something else is wrong."""
+        if self._told.get(source) != text:
+            self._told[source] = text
             logger.warning("%s", text)
 
 
@@ -316,7 +321,8 @@ def _with(given: ClusterAccess, issued: Issued | None) -> ClusterAccess:
 
 def _material(given: ClusterAccess, issued: Issued | None) -> tuple[object, ...]:
     full = _with(given, issued)
-    return (full.ca_pem, full.insecure_skip_tls_verify, full.client_certificate_pem, full.client_key_pem)
+    pair = (full.client_certificate_pem, full.client_key_pem)
+    return (full.ca_pem, full.insecure_skip_tls_verify, full.tls_server_name, *pair)
 
 
 def _contexts(given: ClusterAccess) -> dict[bool, ssl.SSLContext]:
