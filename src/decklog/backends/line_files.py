@@ -39,6 +39,12 @@ def lock(fd: int) -> bool:
     return True
 
 
+def unlock(fd: int) -> None:
+    """Let others take the file again, while it stays open."""
+    with contextlib.suppress(OSError):  # it may be closed, or there are no locks here
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 def write_whole(disk: Disk, fd: int, data: bytes) -> None:
     """Append all of `data`, in as many writes as it takes."""
     while data:

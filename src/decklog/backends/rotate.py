@@ -9,8 +9,9 @@ name any more, they are written again into the new one, so what was written afte
 in it before is gone, as whoever removed it wished (but for what the last quarter of a second brought). A file that was
 only renamed (logrotate) keeps its lines, and nothing is written twice; one that is copied and cut (``copytruncate``)
 loses what came in between, which logrotate's manual says. Several processes may write one log: each
-remembers its own lines, every write lands at the end in one piece, and each follows a rotation of the others within a
-look.
+remembers its own lines, every write lands at the end in one piece, one of them rotates (whoever has the file's lock,
+flock(2), where the file system offers it), and each follows a rotation of the others within a look. A file may then
+grow past its size by what each writes between two looks.
 
 A torn line (the disk filled in the middle of it) is closed with a newline before the next event is written. Its event
 is reported as lost, so completing it later would make a lie of the report; cutting it off would move the end of the
@@ -48,6 +49,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from decklog.backends import line_files
 from decklog.backends.backup_names import LAST_MS, Family, packed_path
 from decklog.backends.opening import Opened, identity, make_log, open_log
 from decklog.errors import DecklogError
@@ -61,6 +63,9 @@ if TYPE_CHECKING:
 
 RECENT_BYTES: Final = 256 * 1024
 """How much is written at most before the path is looked at again, and so how much is kept to be written again."""
+_MOMENT_S: Final = 0.001
+_MOMENTS: Final = 5
+"""How often, at most, a line without its end is looked at again before it counts as torn."""
 _CLOSED: Final = Opened(-1, (0, 0), 0)
 
 
@@ -249,10 +254,24 @@ class RotatingFile:
         if not self._unsure:
             return
         self._bound = -1
-        if self._size and self._last_byte() != b"\n":
+        if self._size and self._last_byte() != b"\n" and not self._was_in_the_writing():
             self._size += self._append(self._fd, b"\n")
             self._report("torn", "a last line without its end was found and closed with a newline")
         self._unsure = False
+
+    def _was_in_the_writing(self) -> bool:
+        """Whether the last line was only on its way in, from another process: its end comes within a moment.
+
+        Asked of a file that was just opened: in one that is ours, an own write has failed, and waiting would not help.
+        """
+        if not self._just_opened:
+            return False
+        for _ in range(_MOMENTS):
+            time.sleep(_MOMENT_S)
+            self._size = self._disk.fstat(self._fd).st_size
+            if not self._size or self._last_byte() == b"\n":
+                return True
+        return False
 
     def _last_byte(self) -> bytes:
         try:
@@ -274,15 +293,15 @@ class RotatingFile:
         """Set the file aside if `length` more bytes do not fit. It may get exactly full, but at opening (spec §6.3)."""
         size = self._size + length
         if self._size and (size > self._max or (self._just_opened and size == self._max)):
+            if not self._detoured and not self._has_the_turn():
+                self._bound = -1  # another process is rotating: look at the next line again
+                return
             self._rotate()
         # A rotation that failed is tried again after this much more, not at every line.
         self._bound = self._size + RECENT_BYTES if self._size > self._max else min(self._max, self._size + RECENT_BYTES)
 
     def _rotate(self) -> None:
-        """Rename, then make a new file. Killed in between, the backup holds everything, and a start makes the file.
-
-        Workers that share the file will hold a lock from `_look` to the end of this: then only one finds it too big.
-        """
+        """Rename, then make a new file. Killed in between, the backup holds everything, and a start makes the file."""
         try:
             like = self._disk.fstat(self._fd)
             if not self._detoured:
@@ -290,8 +309,22 @@ class RotatingFile:
             self._take(self._open_somewhere(like))
         except OSError as error:
             self._report("rotate", f"rotation failed, the file grows past its size: {error.strerror}")
+            line_files.unlock(self._fd)
             return
         self.rotations += 1
+
+    def _has_the_turn(self) -> bool:
+        """Take the file's lock, which goes with its descriptor, and see that nobody has rotated it just before."""
+        try:
+            if not line_files.lock(self._fd):
+                return False
+        except OSError:
+            return True  # no locks here: at worst a small file is set aside
+        if self._is_at_path():
+            return True
+        line_files.unlock(self._fd)
+        self._look()
+        return False
 
     def _rename_aside(self) -> None:
         for stamp_ms in self._stamps():
