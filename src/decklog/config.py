@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from decklog.access import UpstreamOptions
 from decklog.audit.documents.tree import Mapping, Scalar, Unreadable
 from decklog.audit.documents.yaml_tree import read_yaml
 from decklog.audit.times import DurationError, parse_duration
@@ -19,7 +21,10 @@ from decklog.backends.log_options import LogOptions
 from decklog.backends.options import BackendOptions
 from decklog.backends.webhook_options import WebhookOptions
 from decklog.errors import DecklogError
+from decklog.gateway.identity_options import IdentityOptions
+from decklog.gateway.options import GatewayOptions
 from decklog.health import HealthOptions
+from decklog.listener import ADDRESS, ListenerOptions, cores
 from decklog.options import Flag, Seconds, flags
 from decklog.policy.options import PolicyOptions
 from decklog.recorder.options import RecorderOptions
@@ -38,6 +43,10 @@ OPTIONS: Final[tuple[type[Any], ...]] = (
     WebhookOptions,
     BackendOptions,
     HealthOptions,
+    ListenerOptions,
+    UpstreamOptions,
+    IdentityOptions,
+    GatewayOptions,
     SandboxOptions,
 )
 """Everything that can be set, in the order of the reference page."""
@@ -60,8 +69,17 @@ class AuditOptions:
         problems = [*self.log.problems(), *self.webhook.problems()]
         if self.webhook.enabled and self.policy.file and self.strict and not self.intent_path:
             problems.append("a strict webhook needs --audit-intent-path FILE where there is no --audit-log-path FILE")
+        problems += self._intent_problems()
         if problems:
             raise DecklogError("; ".join(problems))
+
+    def _intent_problems(self) -> list[str]:
+        told = self.backends.intent_path
+        if told == "-":
+            return ["--audit-intent-path - is no file: intents are read again at the next start"]
+        if told and self.log.enabled and Path(told).absolute() == Path(self.log.path).absolute():
+            return [f"--audit-intent-path {told} is the log: give it a file of its own"]
+        return []
 
     @property
     def strict(self) -> bool:
@@ -74,6 +92,42 @@ class AuditOptions:
         """Where intents are kept: as told, or beside the log; empty where there is no place."""
         beside = f"{self.log.path}.intents" if self.log.path not in {"", "-"} else ""
         return self.backends.intent_path or beside
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """All that the gateway is told."""
+
+    address: str = ADDRESS
+    audit: AuditOptions = field(default_factory=AuditOptions)
+    gateway: GatewayOptions = field(default_factory=GatewayOptions)
+    identity: IdentityOptions = field(default_factory=IdentityOptions)
+    upstream: UpstreamOptions = field(default_factory=UpstreamOptions)
+    listener: ListenerOptions = field(default_factory=ListenerOptions)
+    health: HealthOptions = field(default_factory=HealthOptions)
+
+    def check(self, host: str) -> None:
+        """Raise DecklogError with everything that cannot be; `host` is that of the address."""
+        problems = []
+        listener = partial(self.listener.check, host, front_proxy_ca_file=self.identity.front_proxy_ca_file)
+        for check in (listener, self.identity.check, self.gateway.check, self.audit.check):
+            try:
+                check()
+            except DecklogError as error:
+                problems.append(str(error))
+        if self.listener.workers > 1 and self._logs_to_stdout:
+            problems.append("--audit-log-path - needs --workers 1: lines of several workers would tear one another")
+        if problems:
+            raise DecklogError("; ".join(problems))
+
+    @property
+    def workers(self) -> int:
+        """How many workers serve: as told, or one a core; one alone where they would share standard output."""
+        return self.listener.workers or (1 if self._logs_to_stdout else cores())
+
+    @property
+    def _logs_to_stdout(self) -> bool:
+        return self.audit.log.path == "-"
 
 
 def known() -> dict[str, Flag]:
