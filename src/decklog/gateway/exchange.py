@@ -318,7 +318,7 @@ class Exchange:
         elif not identified:
             lines.append(b"Audit-Id: %b\r\n" % self._audit_id)
         if code == 401:
-            self._gateway.forget(request)
+            self._unauthorized(witness)
         beginning = data if pieces is None else b"".join(pieces[:1])
         events = witness.answering(code, content_type, encoding, beginning)
         if events:
@@ -332,6 +332,16 @@ class Exchange:
                 witness.answered(piece)
         if done:
             self._complete()
+
+    def _unauthorized(self, witness: Witness) -> None:
+        """Hear that the upstream refuses the credentials that a request came with: the caller's, or ours."""
+        passage = self._passage
+        if passage is not None and passage.keep_authorization:
+            self._gateway.forget(self._head)
+        elif passage is not None and passage.lines:
+            witness.recording.annotate(UPSTREAM, "refused the gateway's own credentials")
+            logger.error("the upstream refuses the gateway's own credentials: see its kubeconfig or service account")
+            self._gateway.expired()
 
     def wants_content(self) -> bool:
         """Whether the content of chunks is wanted."""

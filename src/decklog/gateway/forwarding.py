@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from decklog.gateway.tokens import without_bearer
 from decklog.http1 import CHUNKED, SECRET, HeadError
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ _KNOWN_LINES: Final = 4096
 _KNOWN_BYTES: Final = 512
 """Lines whose fate is kept: how many, and how long ones."""
 
-_KEEP, _DROP, _AUTHORIZATION, _IMPERSONATION, _FORWARDED, _ACCEPT, _TYPE, _ENCODING, _AUDIT_ID = range(9)
+_KEEP, _DROP, _AUTHORIZATION, _IMPERSONATION, _FORWARDED, _ACCEPT, _PROTOCOL, _TYPE, _ENCODING, _AUDIT_ID = range(10)
 _REQUEST_KINDS: Final = {
     b"authorization": _AUTHORIZATION,
     b"x-forwarded-for": _FORWARDED,
     b"audit-id": _DROP,
     b"accept": _ACCEPT,
+    b"sec-websocket-protocol": _PROTOCOL,
 }
 _RESPONSE_KINDS: Final = {
     **dict.fromkeys(_RESPONSE_HOP, _DROP),
@@ -103,6 +105,11 @@ class Forwarding:
                 parts.append(line if accept is None else b"accept: %b\r\n" % accept)
             elif kind == _FORWARDED:
                 forwarded = pair[1] if forwarded is None else forwarded + b", " + pair[1]
+            elif kind == _PROTOCOL:
+                if keep_authorization:
+                    parts.append(line)
+                elif others := without_bearer(pair[1]):  # a token may stand there, too
+                    parts.append(b"sec-websocket-protocol: %b\r\n" % others)
             elif (kind == _AUTHORIZATION and keep_authorization) or (kind == _IMPERSONATION and keep_impersonation):
                 parts.append(line)
         if peer:

@@ -103,6 +103,7 @@ class Gateway:
         self.sink = sink
         self.identify = identify
         self.forget = identify.forget
+        self.expired = access.expired
         self.towards = towards
         self.counters = counters
         self.intents = intents

@@ -47,7 +47,11 @@ class Server(Protocol):
         ...
 
     def ssl_context(self, *, own_certificate: bool) -> ssl.SSLContext | None:
-        """How to speak TLS with it; None: plain."""
+        """Give how to speak TLS with it; None: plain."""
+        ...
+
+    def expired(self) -> None:
+        """Hear that it refuses our own credentials."""
         ...
 
 
