@@ -1,27 +1,45 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ssl
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from decklog import certificates
 from decklog.audit.event import User
 from decklog.errors import DecklogError
 from decklog.gateway.caller import Caller, Means
-from decklog.gateway.certificate import UID, Certificates
+from decklog.gateway.certificate import UID, Certificates, shown_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def clock() -> datetime:
@@ -35,10 +53,20 @@ def now_s() -> float:
 class Authority:
     """An authority whose leaves may have any subject."""
 
-    def __init__(self, name: str, key: Key | None = None, above: Authority | None = None, *, ca: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        key: Key | None = None,
+        above: Authority | None = None,
+        *,
+        ca: bool = True,
+        at: datetime = NOW,
+    ) -> None:
         self.key: Key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self.certificate = _sign(subject, self.key, above or self, subject if above is None else above.subject, ca=ca)
+        self.certificate = _sign(
+            subject, self.key, above or self, subject if above is None else above.subject, ca=ca, at=at
+        )
 
     @property
     def subject(self) -> x509.Name:
@@ -58,17 +86,21 @@ class Authority:
         return _sign(name, key, self, self.subject, ca=False).public_bytes(Encoding.DER)
 
 
-def _sign(subject: x509.Name, key: Key, by: Authority, issuer: x509.Name, *, ca: bool) -> x509.Certificate:
+def _sign(
+    subject: x509.Name, key: Key, by: Authority, issuer: x509.Name, *, ca: bool, at: datetime = NOW
+) -> x509.Certificate:
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - DAY)
-        .not_valid_after(NOW + DAY)
+        .not_valid_before(at - DAY)
+        .not_valid_after(at + DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
+    if ca:
+        builder = builder.add_extension(_SIGNS, critical=True)
     return builder.sign(by.key, None if isinstance(by.key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
 
 
@@ -82,11 +114,10 @@ def named(caller: Caller | None) -> tuple[str, Sequence[str]] | None:
 
 def test_a_certificate_names_a_user() -> None:
     """CN is the name, every O a group, and the certificate's hash stands in extra."""
-    pair = certificates.client_certificate(
-        certificates.authority("ca", clock=clock, lifetime=DAY), "alice", ["dev", "readers"], clock=clock, lifetime=DAY
-    )
+    ca = certificates.authority("ca", clock=clock, lifetime=DAY)
+    pair = certificates.client_certificate(ca, "alice", ["dev", "readers"], clock=clock, lifetime=DAY)
     certificate = x509.load_pem_x509_certificate(pair.certificate_pem)
-    shown = Certificates(CLIENTS.pem, clock=now_s)(certificate.public_bytes(Encoding.DER))
+    shown = Certificates(ca.certificate_pem, clock=now_s)(certificate.public_bytes(Encoding.DER))
     credential = f"X509SHA256={certificate.fingerprint(hashes.SHA256()).hex()}"
     extra: dict[str, tuple[str, ...] | None] = {"authentication.kubernetes.io/credential-id": (credential,)}
     user = User("alice", groups=("dev", "readers", "system:authenticated"), extra=extra)
@@ -174,6 +205,58 @@ def test_intermediates() -> None:
         assert (alone.caller, alone.front_proxy, alone.refused) == (None, False, True)
     forger = Authority("forger", above=CLIENTS, ca=False)
     assert read(forger.leaf((CN, "admin")) + forger.der).refused
+
+
+def test_an_authority_that_is_gone() -> None:
+    """A connection that outlives a change of the authority is nobody's, where there is only one file as well."""
+    assert Certificates(CLIENTS.pem, clock=now_s)(LEAVES["proxy"]).refused
+    assert Certificates(None, PROXIES.pem, clock=now_s)(LEAVES["client"]).refused
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_a_connection_shows(loop_factory: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path) -> None:
+    """From a handshake come the client's certificate and the intermediates that it sent; none where it shows none."""
+    at = datetime.now(UTC)
+    top = Authority("top", at=at)
+    middle = Authority("middle", above=top, at=at)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(CN, "alice")])
+    leaf = _sign(name, key, middle, middle.subject, ca=False, at=at)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "alice.pem").write_bytes(private + leaf.public_bytes(Encoding.PEM) + middle.pem)
+    ca = certificates.authority("server", clock=lambda: at, lifetime=DAY)
+    pair = certificates.server_certificate(ca, ["127.0.0.1"], clock=lambda: at, lifetime=DAY)
+
+    async def main() -> list[bytes | None]:
+        found: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.put_nowait(shown_by(writer.get_extra_info("ssl_object")))
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=certificates.server_context(pair, top.pem))
+        seen = []
+        async with server:
+            for shows in (True, False):
+                context = certificates.client_context(ca.certificate_pem)
+                if shows:
+                    context.load_cert_chain(tmp_path / "alice.pem")
+                port = server.sockets[0].getsockname()[1]
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+                async with asyncio.timeout(10):
+                    seen.append(await found.get())
+                    await reader.read()
+                writer.close()
+                with contextlib.suppress(ConnectionError, ssl.SSLError):
+                    await writer.wait_closed()
+        return seen
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        with_certificate, without = runner.run(main())
+    assert without is None
+    assert with_certificate is not None
+    assert named(Certificates(top.pem)(with_certificate).caller) == ("alice", ("system:authenticated",))
+    assert Certificates(top.pem)(leaf.public_bytes(Encoding.DER)).refused
 
 
 def test_an_authority_with_another_kind_of_key() -> None:

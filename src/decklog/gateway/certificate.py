@@ -2,12 +2,13 @@
 
 One listener takes both: clients of the cluster's authority, whose certificate is their name (CN) and their groups (O),
 and front proxies, whose certificate only lets them speak for others. TLS has verified a certificate against the two
-together; which of them it was is found out here, once a certificate.
+together; which of them it was is found out here, once a certificate. It is also asked where there is only one: a
+connection may have been made before the file changed.
 
 | what | kube-apiserver | here | why |
 |---|---|---|---|
 | a certificate of neither authority | 401 | ends the handshake | TLS verifies it here |
-| intermediates, where there are both CA files | any keys | RSA from 2048 bits, or ECDSA | our verifier |
+| intermediate authorities | any keys | RSA from 2048 bits, or ECDSA | our verifier |
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ from decklog.errors import DecklogError
 from decklog.gateway.caller import Caller, Means, authenticated
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Sequence
 
 CREDENTIAL_ID: Final = "authentication.kubernetes.io/credential-id"
 UID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.57683.2")
 """The part of a subject that holds the user's UID, from Kubernetes 1.33 on."""
 _REMEMBERED: Final = 10_000
+_DER: Final = 2
+"""What `_ssl` calls this encoding."""
 
 logger = logging.getLogger(__name__)
 
@@ -109,12 +113,12 @@ class Certificates:
         )
 
     def _behind(self, leaf: x509.Certificate, others: list[x509.Certificate]) -> tuple[bool, bool]:
-        if self._front_proxy is None:
-            return self._client is not None, False  # the only authority that TLS can have verified it against
-        if self._client is None:
-            return False, True
         now = datetime.fromtimestamp(self._clock(), UTC)
-        return self._client.behind(leaf, others, now), self._front_proxy.behind(leaf, others, now)
+        client, proxy = (
+            authorities is not None and authorities.behind(leaf, others, now)
+            for authorities in (self._client, self._front_proxy)
+        )
+        return client, proxy
 
 
 class _Authorities:
@@ -143,6 +147,22 @@ class _Authorities:
         except (verification.VerificationError, ValueError):
             return False
         return True
+
+
+def shown_by(tls: ssl.SSLObject) -> bytes | None:
+    """Give the certificate of a connection's client and the chain that TLS found behind it, as `Certificates` takes it.
+
+    None: none was shown. Python tells the chain from 3.13 on; before, only its C object does.
+    """
+    leaf = tls.getpeercert(binary_form=True)
+    if not leaf:
+        return None
+    if hasattr(tls, "get_verified_chain"):
+        chain = tls.get_verified_chain()
+    else:
+        inner = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001  # because: see above
+        chain = [found.public_bytes(_DER) for found in inner.get_verified_chain() or ()]  # none in a resumed session
+    return b"".join((leaf, *chain[1:]))
 
 
 def _signed(leaf: x509.Certificate, anchor: x509.Certificate) -> bool:
