@@ -41,7 +41,9 @@ Why, for all of them: an event counts for more than a limit or a convention, and
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import stat
 import sys
 import threading
 import time
@@ -63,8 +65,7 @@ if TYPE_CHECKING:
 
 RECENT_BYTES: Final = 256 * 1024
 """How much is written at most before the path is looked at again, and so how much is kept to be written again."""
-_MOMENT_S: Final = 0.001
-_MOMENTS: Final = 5
+_LOOKS: Final = 5
 """How often, at most, a line without its end is looked at again before it counts as torn."""
 _CLOSED: Final = Opened(-1, (0, 0), 0)
 
@@ -260,14 +261,15 @@ class RotatingFile:
         self._unsure = False
 
     def _was_in_the_writing(self) -> bool:
-        """Whether the last line was only on its way in, from another process: its end comes within a moment.
+        """Whether the last line was only on its way in, from another process.
 
         Asked of a file that was just opened: in one that is ours, an own write has failed, and waiting would not help.
         """
-        if not self._just_opened:
-            return False
-        for _ in range(_MOMENTS):
-            time.sleep(_MOMENT_S)
+        for _ in range(_LOOKS if self._just_opened else 0):
+            found = self._disk.fstat(self._fd)
+            # The kernel takes the file's lock for this, so it returns when a write that was going on has ended.
+            with contextlib.suppress(OSError):
+                self._disk.set_mode(self._fd, stat.S_IMODE(found.st_mode))
             self._size = self._disk.fstat(self._fd).st_size
             if not self._size or self._last_byte() == b"\n":
                 return True
