@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,11 @@ from decklog.audit.sink import Backend, DeliveryError
 from decklog.backends.batch import Batch
 from decklog.backends.limits import BatchLimits
 from decklog.metrics import Account, AuditCounters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from decklog.audit.event import Event
 
 
 def test_it_is_a_backend_and_prints_the_nest() -> None:
@@ -111,6 +117,37 @@ def test_a_full_buffer_drops_the_newest_and_tells_the_caller_nothing(caplog: pyt
     assert nest.order == [0, 1, 2, 3, 4, 5]
     assert "audit buffer queue blocked" in caplog.text
     assert (nest.account.delivered, nest.account.balanced) == (6, True)
+
+
+def test_a_full_buffer_goes_to_whoever_keeps_it() -> None:
+    """All that waits and what comes, in order, but for the batch that is about to be sent; nothing is dropped."""
+    kept: list[int] = []
+
+    def keep(left: Sequence[Event]) -> None:
+        kept.extend(int(event.audit_id) for event in left)
+        nest.account.in_flight -= len(left)
+        nest.account.spooled += len(left)
+
+    nest = Nest(
+        replace(FREE, buffer_size=5, max_size=2, max_wait_s=0), slow=True, asynchronous=True, concurrency=1, keep=keep
+    )
+
+    async def scenario() -> None:
+        async with nest.backend:
+            nest.give(2)
+            await turns()  # they are with the leaf, which does not come back
+            nest.give(2)
+            await turns()  # these go next
+            nest.give(5)
+            assert kept == []
+            nest.give(3, 1)
+            assert kept == [4, 5, 6, 7, 8, 9, 10, 11]
+            await drained(nest)
+
+    asyncio.run(scenario())
+    assert nest.order == [0, 1, 2, 3, 12]
+    assert (nest.account.delivered, nest.account.spooled, nest.account.dropped) == (5, 8, {})
+    assert nest.account.balanced
 
 
 def test_the_batch_that_forms_counts_beside_the_buffer() -> None:

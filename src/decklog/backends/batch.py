@@ -5,6 +5,7 @@
 | printed | ``buffered<log>`` | ``batch<log>`` | the mode has the flag's name; the counter's plugin is ``buffered`` |
 | batches on their way at once | as many as come | `concurrency`, 16 | memory stays bounded while a receiver hangs |
 | draining | as long as it takes | `drain_s`, 6 s | a process that is told to stop stops; what is left is counted |
+| a full buffer | drops the newest | goes to the spool, if there is one | a spool is there so that nothing is lost |
 | a delegate that panics | takes the server down | loses its batch | meant so there, too |
 | no wait, max size > 1 | spins | waits for the first event | the same batches without a busy core |
 | room | the buffer, besides what was taken out | the same, by count | the collector has no core of its own here |
@@ -51,7 +52,8 @@ class Tokens(Protocol):
 class Batch:
     """Takes events at once and sends them later; `process` neither waits nor raises while the backend lives.
 
-    A full buffer drops the newest events, reason ``buffer-full``, and says so in counters and log, not to the caller.
+    A full buffer drops the newest events, reason ``buffer-full``, and says so in counters and log, not to the caller;
+    where there is a `keep`, it goes there, and nothing is dropped.
     After the end events are refused with DeliveryError, reason ``shut-down``. One `Batch` stands in a nest, and the
     nest's account is for nobody else: what is in flight when all is over is what was lost.
 
@@ -92,6 +94,8 @@ class Batch:
             self._throttle = Throttle(limits.qps, limits.burst, clock=clock, sleep=sleep)
         self._queue: deque[Event] = deque()
         self._room = limits.buffer_size
+        self._claimed = 0
+        """How many events at the front of the queue are the batch that waits until it may go."""
         self._wanted: float = math.inf
         self._bell: asyncio.Future[None] | None = None
         self._stopping = False
@@ -123,6 +127,7 @@ class Batch:
         """Start the delegate, then the collector."""
         await self._backend.__aenter__()
         self._stopping = self._closed = False
+        self._claimed = 0
         self._collector = asyncio.create_task(self._collect())
         return self
 
@@ -146,7 +151,10 @@ class Batch:
     # The caller's side
 
     def _overflow(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Drop what there is no room for; answer with the rest."""
+        """Drop what there is no room for, or give all to whoever keeps it; answer with what goes into the buffer."""
+        if self._keep is not None:
+            self._hand_over([*self._take_behind(self._claimed), *events])
+            return ()
         fitting = max(self._room - len(self._queue), 0)
         give_up(self._account, len(events) - fitting, "buffer-full")
         self._failures.lost(len(events) - fitting, FULL)
@@ -202,11 +210,13 @@ class Batch:
         if not size:
             return
         self._room = self._limits.buffer_size + size
+        self._claimed = size
         if self._throttle is not None:
             await self._throttle.take()
         while len(self._sends) >= self._concurrency > 0:
             await asyncio.wait(self._sends, return_when=asyncio.FIRST_COMPLETED)
         batch = self._take(size)
+        self._claimed = 0
         self._room = self._limits.buffer_size
         if self._concurrency:
             send = asyncio.create_task(self._deliver(batch))
@@ -252,17 +262,21 @@ class Batch:
             await first(collector, self._sleep(self._drain_s))
         finally:
             if await break_off((collector, *self._sends), self._sleep):
-                self._hand_over()
+                self._hand_over(self._take(len(self._queue)))
         if not collector.cancelled():
             collector.result()
 
-    def _hand_over(self) -> None:
-        """Give what waits in the buffer to whoever keeps it; without anybody it is written off by and by."""
-        left = self._take(len(self._queue))
+    def _take_behind(self, count: int) -> list[Event]:
+        """Take all but the first `count`."""
+        self._queue.rotate(-count)
+        return self._take(len(self._queue) - count)
+
+    def _hand_over(self, left: Sequence[Event]) -> None:
+        """Give events in flight to whoever keeps them; without anybody they are written off by and by."""
         if left and self._keep is not None:
             try:
                 self._keep(left)
-            except Exception as error:  # noqa: BLE001  # because: the delegate has to be left all the same
+            except Exception as error:  # noqa: BLE001  # because: no caller, and no delegate's end, may suffer from it
                 self._crashes.settle(len(left), error)
 
     def _write_off(self) -> None:
