@@ -14,9 +14,13 @@ import json
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from decklog.errors import DecklogError
-from decklog.supervisor import Supervisor, Work, Worker
+from decklog.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from decklog.worker import Work, Worker
 
 
 def work_of(how: str, stop_all_s: float) -> Work:

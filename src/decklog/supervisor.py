@@ -36,107 +36,31 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
 from decklog import listen
 from decklog.errors import DecklogError, DoorError
+from decklog.worker import LINE_LIMIT, Message, Work, Worker, ignore, obey, sender
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
-
-Message = dict[str, Any]
-"""What goes through a channel: plain values, with the kind under ``kind``."""
 
 STOP_S: Final = 9.5
 """How long workers may take to stop; then they are killed, so that all is over within ten seconds."""
-REPORT_EVERY_S: Final = 1.0
-"""How often a worker tells what it counts unasked: so much is not counted, at most, of one that is killed."""
 ANSWER_S: Final = 1.0
 """How long a worker may take to answer `count`; then its last figures stand."""
 STEADY_S: Final = 60.0
 """A worker that lived so long is started again at once."""
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 30.0
-_LINE_LIMIT: Final = 8 << 20
 _OPEN_FILES: Final = "/dev/fd"
 _FILES: Final = 1 << 20
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 logger = logging.getLogger(__name__)
-
-
-class Worker:
-    """What the work is given: which worker it is, its socket, and the way to its supervisor.
-
-    The work sets `stats`, `problems` and `on_message` as it has something to say or to hear, calls `ready` once it
-    serves, and ends when `stopped` returns.
-    """
-
-    def __init__(
-        self, number: int, count: int, listener: socket.socket, inherited: Message, say: Callable[[Message], None]
-    ) -> None:
-        self.number = number
-        """From 1."""
-        self.count = count
-        self.listener = listener
-        """Bound, not listening yet."""
-        self.inherited = inherited
-        """The last `stats` of the worker whose place this one takes; empty for the first."""
-        self.stats: Callable[[], Message] = dict
-        self.problems: Callable[[], list[str]] = list
-        self.on_message: Callable[[Message], None] = _ignore
-        self._say = say
-        self._stopping = asyncio.Event()
-
-    def ready(self) -> None:
-        """Say that this worker serves; what was made until now will live as long as the process."""
-        gc.collect()
-        gc.freeze()
-        self._say({"kind": "ready"})
-        self.report()
-
-    async def stopped(self) -> None:
-        """Return when this worker is to stop."""
-        await self._stopping.wait()
-
-    def stop(self) -> None:
-        """Begin to stop."""
-        self._stopping.set()
-
-    def report(self, turn: int = 0) -> None:
-        """Tell what is counted now."""
-        self._say({"kind": "stats", "turn": turn, "stats": self.stats(), "problems": self.problems()})
-
-    def told(self, message: Message) -> None:
-        """Take a message of the supervisor."""
-        match message["kind"]:
-            case "stop":
-                self.stop()
-            case "count":
-                self.report(message["turn"])
-            case _:
-                self.on_message(message)
-
-    async def live(self, work: Work) -> None:
-        """Do the work to its end, and report meanwhile."""
-        reporting = asyncio.create_task(self._report_on())
-        try:
-            await work(self)
-        finally:
-            reporting.cancel()
-            self.report()
-
-    async def _report_on(self) -> None:
-        while True:
-            await asyncio.sleep(REPORT_EVERY_S)
-            self.report()
-
-
-Work = Callable[[Worker], Coroutine[Any, Any, None]]
-"""What a worker does, from its start to its end."""
 
 
 class Seat:
@@ -146,7 +70,7 @@ class Seat:
         self.number = number
         self.pid = 0
         self.channel: socket.socket | None = None
-        self.send: Callable[[Message], None] = _ignore
+        self.send: Callable[[Message], None] = ignore
         self.exited: asyncio.Future[int] | None = None
         self.ready = False
         self.turn = 0
@@ -159,7 +83,7 @@ class Seat:
 
     def vacate(self, why: str) -> None:
         """Take leave of a worker that is gone."""
-        self.pid, self.ready, self.send, self.problems, self.why_down = 0, False, _ignore, [], why
+        self.pid, self.ready, self.send, self.problems, self.why_down = 0, False, ignore, [], why
 
 
 class Supervisor:
@@ -312,8 +236,8 @@ class Supervisor:
                 return due
 
     async def _tend(self, seat: Seat, channel: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=_LINE_LIMIT)
-        seat.send = _sender(writer)
+        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT)
+        seat.send = sender(writer)
         if self._ending:
             seat.send({"kind": "stop"})
         with contextlib.suppress(OSError):  # a killed worker's channel is reset
@@ -435,11 +359,11 @@ class Supervisor:
             os._exit(code)
 
     async def _as_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=_LINE_LIMIT)
-        say = _sender(writer)
+        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT)
+        say = sender(writer)
         worker = Worker(seat.number, len(self._seats), listener, seat.stats, say)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
-        obeying = asyncio.create_task(_obey(reader, worker))
+        obeying = asyncio.create_task(obey(reader, worker))
         try:
             await worker.live(self._work)
         except DecklogError as error:
@@ -494,26 +418,6 @@ def raise_file_limit() -> None:
     if 0 <= soft < wanted:
         with contextlib.suppress(OSError, ValueError):  # some systems do not take the limit that they name
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-async def _obey(reader: asyncio.StreamReader, worker: Worker) -> None:
-    with contextlib.suppress(OSError):
-        async for line in reader:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                worker.told(msgspec.json.decode(line))
-            except Exception:
-                logger.exception("worker %d: a message of the supervisor could not be followed", worker.number)
-    worker.stop()  # the supervisor is gone
-
-
-def _sender(writer: asyncio.StreamWriter) -> Callable[[Message], None]:
-    return lambda message: writer.write(msgspec.json.encode(message) + b"\n")
-
-
-def _ignore(message: Message) -> None:
-    """Nobody listens."""
 
 
 def _close_all_but(*kept: int) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from decklog.config import GatewaySettings
     from decklog.listener_tls import Material
-    from decklog.supervisor import Worker
+    from decklog.worker import Worker
 
 LOOK_EVERY_S: Final = 5.0
 """How often the files of the listener's certificates are looked at."""

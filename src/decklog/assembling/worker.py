@@ -33,7 +33,7 @@ from decklog.gateway.permissions import Permissions
 from decklog.gateway.questions import Questions
 from decklog.gateway.server import Gateway
 from decklog.gateway.tokens import SelfSubjectReviews, TokenReviews, Tokens
-from decklog.gateway.towards import Onward
+from decklog.gateway.towards import Onward, is_identity_header
 from decklog.health import Readiness
 from decklog.metrics import bequeathed, snapshot
 from decklog.policy.evaluator import Evaluator
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from decklog.gateway.tokens import Poster
     from decklog.listener_tls import Files, Material
     from decklog.metrics import AuditCounters
-    from decklog.supervisor import Message, Worker
+    from decklog.worker import Message, Worker
 
 CLIENT_CA: Final = "client-ca"
 FRONT_PROXY_CA: Final = "requestheader-client-ca"
@@ -128,6 +128,7 @@ class GatewayWorker:
                 towards=Onward(self._settings.identity.towards, upstream, Permissions(questions)),
                 counters=self._counters,
                 intents=self._auditing.intents,
+                is_identity=self._is_identity,
             )
             await self._gateway.start()
             await self._gateway.listen(self._worker.listener, self._context())
@@ -159,6 +160,10 @@ class GatewayWorker:
             remote_headers=RemoteHeaders(options),
             anonymous=options.anonymous,
         )
+
+    def _is_identity(self, name: bytes) -> bool:
+        """Whether a header tells an identity: by its usual names, or by those that the flags give it."""
+        return is_identity_header(name) or RemoteHeaders(self._settings.identity).names(name)
 
     # What the supervisor tells.
 
