@@ -252,6 +252,12 @@ def test_a_file_of_something_else_is_refused_and_left_alone(content: bytes, tmp_
     assert [found.name for found in tmp_path.iterdir()] == ["audit.log"]
 
 
+def test_a_device_is_no_place_for_intents() -> None:
+    """/dev/full and /dev/zero can be read for ever: they are refused, not read."""
+    with pytest.raises(DecklogError, match=r"cannot keep intents in /dev/full: it is a device"):
+        asyncio.run(IntentLog("/dev/full", Disk()).__aenter__())
+
+
 def test_a_path_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     """A directory in the file's place is told with the flag to change, and a log that is not open keeps nothing."""
     (tmp_path / "intents").mkdir()

@@ -13,6 +13,7 @@ only between storing the event and closing. The other way round, that one is not
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ import msgspec
 from decklog.audit import jsontext
 from decklog.audit.intent import Intent
 from decklog.audit.sink import DeliveryError
-from decklog.backends import line_files
+from decklog.backends import line_files, opening
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class IntentLog:
         while True:
             fd = self._disk.open(self._path, _APPEND)
             try:
+                self._examine(fd)
                 free = line_files.lock(fd)
                 named = free and self._is_at_path(fd)
             except OSError:
@@ -139,6 +141,13 @@ class IntentLog:
                 raise DecklogError(
                     f"the intents {self._path} are in use by another process: give each its own --audit-intent-path"
                 )
+
+    def _examine(self, fd: int) -> None:
+        """Refuse what is no plain file with one name: a device has no end to read to."""
+        found = self._disk.fstat(fd)
+        why = opening.refusal(found) if found.st_nlink else ""  # without a name: see `_is_at_path`
+        if why:
+            raise OSError(errno.EINVAL, why)
 
     def _is_at_path(self, fd: int) -> bool:
         """Whether the file still has its name: the one who had the lock may have written it anew."""
