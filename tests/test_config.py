@@ -204,6 +204,18 @@ def test_where_intents_are_kept(name: str, options: AuditOptions, strict: bool, 
             "a strict webhook needs --audit-intent-path FILE where there is no --audit-log-path FILE",
         ),
         (
+            AuditOptions(log=LOG, backends=BackendOptions(intent_path="/var/log/audit.log")),
+            "--audit-intent-path /var/log/audit.log is the log: give it a file of its own",
+        ),
+        (
+            AuditOptions(log=replace(LOG, path="audit.log"), backends=BackendOptions(intent_path="./audit.log")),
+            "--audit-intent-path ./audit.log is the log: give it a file of its own",
+        ),
+        (
+            AuditOptions(log=LOG, backends=BackendOptions(intent_path="-")),
+            "--audit-intent-path - is no file: intents are read again at the next start",
+        ),
+        (
             AuditOptions(log=replace(LOG, max_age_days=-1), webhook=replace(WEBHOOK, batch_max_size=0)),
             (
                 "--audit-log-maxage -1 can't be a negative number; "

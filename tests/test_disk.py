@@ -92,6 +92,20 @@ def test_descriptors_are_not_inherited(tmp_path: Path) -> None:
     disk.close(fd)
 
 
+@pytest.mark.parametrize(("size", "left"), [(0, b""), (2, b"ab"), (3, b"abc"), (5, b"abc\0\0")])
+def test_a_file_is_cut_to_a_size(size: int, left: bytes, tmp_path: Path) -> None:
+    """What is behind goes; whoever appends next does so at the new end."""
+    disk = Disk()
+    fd = disk.open(tmp_path / "file", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    try:
+        disk.append(fd, b"abc")
+        disk.truncate(fd, size)
+        disk.append(fd, b"!")
+    finally:
+        disk.close(fd)
+    assert (tmp_path / "file").read_bytes() == left + b"!"
+
+
 def test_the_rest_of_the_file_system(tmp_path: Path) -> None:
     """Appending, reading, listing, syncing, mode, times, renaming over and unlinking do what they say."""
     disk = Disk()
