@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from decklog.audit.target import ResolveError
 from decklog.gateway import answers
+from decklog.gateway.certificate import shown_by
 from decklog.gateway.exchange import Exchange
 from decklog.gateway.forwarding import check_target
 from decklog.http1 import CHUNKED, END, Chunks, HeadError
@@ -94,7 +95,7 @@ class ClientConnection(asyncio.Protocol):
             return
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None:
-            self.certificate = tls.getpeercert(binary_form=True) or None
+            self.certificate = shown_by(tls)
         self.transport.set_write_buffer_limits(high=gateway.options.buffer_bytes)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from decklog.gateway.tokens import without_bearer
+from decklog.gateway.towards import is_impersonation_header
 from decklog.http1 import CHUNKED, SECRET, HeadError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ _HOP: Final = frozenset(
     }
 )
 _RESPONSE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade"})
-_ASKS_TO_BE: Final = re.compile(rb"impersonate-(?:user|uid|group|extra-.+)")
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)")
 _KNOWN_LINES: Final = 4096
 _KNOWN_BYTES: Final = 512
@@ -76,7 +76,7 @@ class Forwarding:
         kind = _REQUEST_KINDS.get(name, _KEEP)
         if name in _HOP:
             kind = _DROP
-        elif _ASKS_TO_BE.fullmatch(name):
+        elif is_impersonation_header(name):
             kind = _IMPERSONATION
         elif self._is_identity(name):
             kind = _DROP
@@ -95,7 +95,7 @@ class Forwarding:
     ) -> bytes:
         """Write the head that goes to the upstream. `lines`: our own, last; `accept`: in place of the client's."""
         known = self._requested
-        parts = [b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, self.target(head), head.minor, self._host)]
+        parts = [b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, self.target(head), head.minor > 0, self._host)]
         forwarded: bytes | None = None
         for pair in head.headers:
             kind, line = known.get(pair) or self._request_line(pair)

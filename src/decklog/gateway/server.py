@@ -79,7 +79,10 @@ class RandomIds:
 
 
 class Gateway:
-    """A reverse proxy that audits. `decide` may be replaced at any time; requests under way keep their decision."""
+    """A reverse proxy that audits. `decide` may be replaced at any time; requests under way keep their decision.
+
+    `is_identity`: which headers (lower case) tell an identity, and so never go on as they came.
+    """
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class Gateway:
         towards: Towards,
         counters: AuditCounters,
         intents: Intents | None = None,
+        is_identity: Callable[[bytes], bool] = is_identity_header,
         new_id: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -111,7 +115,7 @@ class Gateway:
         self.heads = Heads()
         self.replaces_odd_ids = options.audit_id == "replace-odd"
         host = access.host if ":" not in access.host else f"[{access.host}]"
-        self.forwarding = Forwarding(f"{host}:{access.port}".encode(), is_identity_header, access.base_path)
+        self.forwarding = Forwarding(f"{host}:{access.port}".encode(), is_identity, access.base_path)
         self.stopping = False
         self.now = clock()
         """The loop's time, as of the last sweep: good enough for deadlines of seconds, and free."""
