@@ -22,7 +22,10 @@ class WebhookOptions(Limited):
         "--audit-webhook-version", VERSION, "API group and version that events are sent in.", metavar="VERSION"
     )
     initial_backoff: float = option(
-        "--audit-webhook-initial-backoff", Seconds(10), "How long to wait before the first retry.", metavar="DURATION"
+        "--audit-webhook-initial-backoff",
+        Seconds(10),
+        "How long to wait before the first retry; a spool has pauses of its own, from 1s to 30s.",
+        metavar="DURATION",
     )
     batch_initial_backoff: float | None = option(
         "--audit-webhook-batch-initial-backoff",
