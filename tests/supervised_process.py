@@ -4,7 +4,8 @@ It says ``ready HOST PORT`` once it serves. Every connection is answered with a 
 process, how many were answered (by this worker and those before it), and the messages that came.
 SIGHUP sends a message to all.
 
-HOW: ``failing`` (the second worker cannot start), ``stubborn`` (workers do not stop), ``unready`` (announcing fails).
+HOW: ``failing`` (the second worker cannot start), ``stubborn`` (workers do not stop), ``unready`` (announcing
+fails), ``slow`` (ready only when two words came), ``troubled`` (workers have a problem).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from decklog.errors import DecklogError
 from decklog.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from decklog.worker import Work, Worker
+    from decklog.worker import Message, Work, Worker
 
 
 def work_of(how: str, stop_all_s: float) -> Work:
@@ -40,9 +41,15 @@ def work_of(how: str, stop_all_s: float) -> Work:
             await reader.read()
             writer.close()
 
+        def hear(message: Message) -> None:
+            if message["kind"] != "early" or how == "slow":
+                heard.append(message["text"])
+
+        while how == "slow" and len(worker._early or ()) < 2:
+            await asyncio.sleep(0.001)
         worker.stats = lambda: {"answered": answered}
         worker.problems = lambda: ["it is a test"] if how == "troubled" else []
-        worker.on_message = lambda message: heard.append(message["text"])
+        worker.on_message = hear
         server = await asyncio.start_server(serve, sock=worker.listener)
         worker.ready()
         await worker.stopped()
@@ -90,6 +97,15 @@ class Asked:
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         self._reading = asyncio.create_task(self._answer(reader))
+        self._speaking = asyncio.create_task(self._speak())
+
+    async def _speak(self) -> None:
+        """Say two words as soon as there are workers to hear them; only those that wait for them (``slow``) listen."""
+        seats = self._supervisor._seats
+        while len(seats) > 1 and not all(seat.pid for seat in seats):
+            await asyncio.sleep(0.001)
+        for number in (1, 2):
+            self._supervisor.tell({"kind": "early", "text": f"early {number}"})
 
     async def __aexit__(self, *_: object) -> None:
         if self._reading is not None:

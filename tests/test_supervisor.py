@@ -158,6 +158,23 @@ def test_who_is_not_ready_is_said() -> None:
         until(lambda: running.ask("problems")[0] == "worker 1: it is a test")
 
 
+def test_a_worker_that_hangs_is_named() -> None:
+    """It is alive, and says nothing."""
+    with supervised(2) as running:
+        pid = running.workers(2)[2]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: any(line.startswith("worker 2: it has said nothing for") for line in running.ask("problems")))
+        os.kill(pid, signal.SIGCONT)
+        until(lambda: running.ask("problems") == [])
+
+
+@BOTH
+def test_what_is_said_to_a_worker_that_is_starting_is_not_lost(count: int) -> None:
+    """It hears it once it serves, in order."""
+    with supervised(count, "slow") as running:
+        assert all(worker["heard"] == ["early 1", "early 2"] for worker in running.workers(count).values())
+
+
 @BOTH
 def test_a_worker_that_cannot_start_ends_all(count: int) -> None:
     """Before everything serves, the user's error is the program's error."""

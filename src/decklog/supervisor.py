@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 STOP_S: Final = 9.5
 """How long workers may take to stop; then they are killed, so that all is over within ten seconds."""
+SILENT_S: Final = 3.0
+"""A worker that reports every second and was not heard for so long hangs."""
 ANSWER_S: Final = 1.0
 """How long a worker may take to answer `count`; then its last figures stand."""
 STEADY_S: Final = 60.0
@@ -79,6 +81,9 @@ class Seat:
         self.why_down = "it is starting"
         self.failure: DecklogError | None = None
         self.begun_s = 0.0
+        self.heard_s = 0.0
+        self.backlog: list[Message] = []
+        """What is to be said as soon as the channel is open."""
         self.short_lives = 0
 
     def vacate(self, why: str) -> None:
@@ -167,6 +172,9 @@ class Supervisor:
         found = []
         for seat in self._seats:
             said = seat.problems if seat.ready else [f"not serving: {seat.why_down}"]
+            silent_s = time.monotonic() - seat.heard_s
+            if seat.ready and silent_s > SILENT_S:
+                said = [f"it has said nothing for {silent_s:.0f} s"]
             found += [f"worker {seat.number}: {problem}" for problem in said]
         return found
 
@@ -238,6 +246,8 @@ class Supervisor:
     async def _tend(self, seat: Seat, channel: socket.socket) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT)
         seat.send = sender(writer)
+        for message in seat.backlog:
+            seat.send(message)
         if self._ending:
             seat.send({"kind": "stop"})
         with contextlib.suppress(OSError):  # a killed worker's channel is reset
@@ -249,6 +259,7 @@ class Supervisor:
             self._died(seat, await seat.exited)
 
     def _heard(self, seat: Seat, message: Message) -> None:
+        seat.heard_s = time.monotonic()
         match message["kind"]:
             case "ready":
                 seat.ready = True
@@ -323,6 +334,8 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         seat.begun_s, seat.exited, seat.why_down = time.monotonic(), None, "it is starting"
+        seat.backlog = []
+        seat.send = seat.backlog.append
         # No handler of the supervisor may run in the child, not even for an instant.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {*_ENDING, signal.SIGHUP, signal.SIGCHLD})
         seat.pid = os.fork()

@@ -32,7 +32,7 @@ class Worker:
     """What the work is given: which worker it is, its socket, and the way to its supervisor.
 
     The work sets `stats`, `problems` and `on_message` as it has something to say or to hear, calls `ready` once it
-    serves, and ends when `stopped` returns.
+    serves (what was said before is heard then), and ends when `stopped` returns.
     """
 
     def __init__(
@@ -49,6 +49,8 @@ class Worker:
         self.problems: Callable[[], list[str]] = list
         self.on_message: Callable[[Message], None] = ignore
         self._say = say
+        self._early: list[Message] | None = []
+        """What came before the work was ready for it."""
         self._stopping = asyncio.Event()
 
     def ready(self) -> None:
@@ -57,6 +59,9 @@ class Worker:
         gc.freeze()
         self._say({"kind": "ready"})
         self.report()
+        early, self._early = self._early or [], None
+        for message in early:
+            self.on_message(message)
 
     async def stopped(self) -> None:
         """Return when this worker is to stop."""
@@ -77,6 +82,8 @@ class Worker:
                 self.stop()
             case "count":
                 self.report(message["turn"])
+            case _ if self._early is not None:
+                self._early.append(message)
             case _:
                 self.on_message(message)
 
