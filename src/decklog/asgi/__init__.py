@@ -20,7 +20,8 @@ annotations to it, or say whom the request acts for.
 from __future__ import annotations
 
 from decklog.asgi.messages import Application, Message, Receive, Scope, Send
-from decklog.asgi.middleware import ANONYMOUS, AuditMiddleware, Identify, anonymous
+from decklog.asgi.middleware import AuditMiddleware, Identify, anonymous
+from decklog.audit.impersonation import ANONYMOUS
 
 __all__ = [
     "ANONYMOUS",

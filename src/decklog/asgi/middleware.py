@@ -18,6 +18,7 @@ from decklog.asgi.messages import Scope, failing, has_certificate, refuse, reque
 from decklog.audit.attributes import ResolveError, deadline_problem, resolve
 from decklog.audit.event import User
 from decklog.audit.headers import authentication_attempts, origin
+from decklog.audit.impersonation import ANONYMOUS
 from decklog.audit.sink import Backend, DeliveryError
 from decklog.errors import DecklogError
 from decklog.metrics import AuditCounters
@@ -25,6 +26,7 @@ from decklog.policy.evaluator import Evaluator
 from decklog.policy.reader import load
 from decklog.recorder.options import RecorderOptions
 from decklog.recorder.recording import Recorder
+from decklog.recorder.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     from decklog.policy.rules import Policy
 
 Identify = Callable[[Scope], User | None]
-
-ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
-"""Who a request is by when nobody says otherwise."""
 
 _OPTIONS: Final = RecorderOptions()
 _DRAIN_S: Final = 30.0
@@ -187,7 +186,7 @@ class AuditMiddleware:
         identity, addresses, agent = origin(headers, client[0] if client else "", self._new_id)
         recording = self._recorder.open(attributes, self._decide(attributes, user), user, identity, addresses, agent)
         scope["decklog"] = recording
-        exchange = Exchange(recording, self._deliver, receive, send, identity, self._fault)
+        exchange = Exchange(Witness(recording, self._fault, headers), self._deliver, receive, send, identity)
         if user is None:
             attempted = early or authentication_attempts(headers, target, certificate=has_certificate(scope))
             await exchange.refused(self._app if failure is None else failing(failure), scope, attempted)

@@ -141,7 +141,7 @@ class Exchange:
         )
         if odd:
             recording.annotate(_CLIENT_AUDIT_ID, odd[:1024])
-        self.witness = witness = Witness(recording, gateway.fault)
+        self.witness = witness = Witness(recording, gateway.fault, head.headers)
         if not self._request_ended and witness.keeps_request:
             witness.submitting(_first(head, b"content-type"), _first(head, b"content-encoding"))
         if user is None:
@@ -384,7 +384,7 @@ class Exchange:
 
     def _finish(self, *, stored: bool) -> None:
         intents = self._gateway.intents
-        if intents is not None and self._intent is not None and stored:
+        if intents is not None and self._intent is not None and stored and self.witness and not self.witness.lost:
             intents.close(self._intent)
         if not self._gone:
             self._client.finished(self, keep_alive=self._request_ended and not self.upgrades)

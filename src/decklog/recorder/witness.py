@@ -2,6 +2,13 @@
 
 A door relays first and shows the witness what has passed: the head of the answer, pieces of both bodies. No I/O here.
 A fault in making an event never costs the event: it is made again without the bodies, and says so in an annotation.
+
+| told | events |
+|---|---|
+| `answering`, or `begun` and `started` | ResponseStarted of a long-running request |
+| `completed` | ResponseComplete; before it ResponseStarted, if that is still owed |
+| `panicked` | Panic; before it ResponseStarted, if that is still owed |
+| `unauthenticated` | ResponseStarted, and nothing else |
 """
 
 from __future__ import annotations
@@ -10,13 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from decklog.recorder.answers import Answer
+from decklog.audit.headers import first
+from decklog.recorder.answers import Answer, accepts_objects
 from decklog.recorder.submitted import Submitted
 from decklog.recorder.tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from decklog.audit.addresses import Headers
     from decklog.audit.event import Event
     from decklog.recorder.recording import Recording
 
@@ -25,27 +34,35 @@ FAULT: Final = "decklog/recording-error"
 
 
 class Witness:
-    """What a door has seen of one exchange. `fault` is told of errors of our own, which never leave here."""
+    """What a door has seen of one exchange.
+
+    `fault` is told of errors of our own, which never leave here; `headers` are the request's, names in lower case.
+    """
 
     __slots__ = (
         "_content_type",
         "_encoding",
         "_fault",
+        "_headers",
         "_request",
         "_response",
         "_submitted",
         "code",
+        "lost",
         "recording",
         "request_ended",
     )
 
-    def __init__(self, recording: Recording, fault: Callable[[Exception], None]) -> None:
+    def __init__(self, recording: Recording, fault: Callable[[Exception], None], headers: Headers) -> None:
         self.recording = recording
         self.code = 0
         """Of the answer; 0: none has begun."""
         self.request_ended = True
         """Whether the request's body has come to its end."""
+        self.lost = False
+        """Whether one of the last events could not be made at all."""
         self._fault = fault
+        self._headers = headers
         self._content_type = self._encoding = ""
         limit = recording.request_limit()
         self._request = Tee(limit) if limit else None
@@ -78,25 +95,32 @@ class Witness:
     def answering(
         self, code: int, content_type: str = "", encoding: str = "", beginning: bytes = b""
     ) -> tuple[Event, ...]:
-        """See the head of the answer; gives the ResponseStarted of a long-running request.
+        """See the head of the answer: `begun` and `started` in one.
 
         `beginning`: what of the body came with it (it is not kept by this call).
         """
-        self.code = code
         recording = self.recording
         if code >= 400 or encoding or recording.keeps_response or not _is_object(beginning):
-            tee = recording.response_tee(code, content_type, encoding)
-            if tee.kept:
-                self._response = tee
-                self._content_type, self._encoding = content_type, encoding
-        if not recording.attributes.long_running:
-            return ()
+            self.begun(code, content_type, encoding)
+        else:
+            self.code = code
+        return self.started() if recording.attributes.long_running else ()
+
+    def begun(self, code: int, content_type: str, encoding: str) -> None:
+        """See the head of the answer; of a second one, that one counts."""
+        self.code = code
+        tee = self.recording.response_tee(code, content_type, encoding)
+        self._response = tee if tee.kept else None
+        self._content_type, self._encoding = content_type, encoding
+
+    def started(self) -> tuple[Event, ...]:
+        """Give the ResponseStarted of a long-running request whose answer has begun."""
         try:
-            started = recording.started(code)
+            event = self.recording.started(self.code)
         except Exception as error:  # noqa: BLE001  # because: the last events, made below, are still owed
             self._fault(error)
             return ()
-        return () if started is None else (started,)
+        return _some(event)
 
     def answered(self, piece: bytes) -> None:
         """See a piece of the answer's body."""
@@ -110,54 +134,58 @@ class Witness:
 
     def completed(self) -> tuple[Event, ...]:
         """Give the last events of a request that is over; those of one whose answer never began, too."""
-        return self._last(None)
+        return self._made(self._completed)
 
     def panicked(self, words: str) -> tuple[Event, ...]:
         """Give the last events of a request that failed by a fault of the server's own."""
-        return self._last(words)
+        return (*self._made(self._owed), *self._made(lambda: _some(self.recording.panicked(words, self._body()))))
 
     def unauthenticated(self, attempted: str = "") -> tuple[Event, ...]:
         """Give the one event of a request from nobody known (spec §5.7); `attempted`: what it tried."""
-        try:
-            event = self.recording.unauthenticated(self._answer() or Answer(500), attempted)
-        except Exception as error:  # noqa: BLE001  # because: see `_last`
-            self._fault(error)
-            self.recording.annotate(FAULT, type(error).__name__)
-            event = self.recording.unauthenticated(Answer(self.code or 500), attempted)
-        return () if event is None else (event,)
+        return self._made(
+            lambda: _some(self.recording.unauthenticated(self._answer() or Answer(500), attempted)),
+        )
 
-    def _last(self, words: str | None) -> tuple[Event, ...]:
+    def faulted(self, error: Exception) -> None:
+        """Hear of a fault of our own: what events follow have no bodies, and say so."""
+        self._fault(error)
+        self.recording.annotate(FAULT, type(error).__name__)
+        self._request = self._response = None
+
+    def _made(self, make: Callable[[], tuple[Event, ...]]) -> tuple[Event, ...]:
         try:
-            return self._told(words, self._answer(), self._body())
+            return make()
         except Exception as error:  # noqa: BLE001  # because: the answer is out, and no fault of ours may cost its event
-            self._fault(error)
-            kind = type(error).__name__
+            self.faulted(error)
         try:
-            self.recording.annotate(FAULT, kind)
-            return self._told(words, Answer(self.code) if self.code else None, None)
+            return make()
         except Exception as error:  # noqa: BLE001  # because: see above
             self._fault(error)
+            self.lost = True
             return ()
 
-    def _told(self, words: str | None, answer: Answer | None, body: Submitted | None) -> tuple[Event, ...]:
-        if words is None:
-            return self.recording.completed(answer, body)
-        events = (self.recording.owed(answer), self.recording.panicked(words, body))
-        return tuple(event for event in events if event is not None)
+    def _completed(self) -> tuple[Event, ...]:
+        return self.recording.completed(self._answer(), None if self._request is None else self._body())
+
+    def _owed(self) -> tuple[Event, ...]:
+        return _some(self.recording.owed(self._answer()))
 
     def _answer(self) -> Answer | None:
         code, tee = self.code, self._response
-        if not code:
-            return None
         if tee is None:
-            return Answer(code)
-        return Answer(code, self._content_type, tee.body(), self._encoding, tee.length)
+            return Answer(code) if code else None
+        negotiated = code < 400 or accepts_objects(first(self._headers, b"accept").decode("latin-1"))
+        return Answer(code, self._content_type, tee.body(), self._encoding, tee.length, negotiated)
 
     def _body(self) -> Submitted | None:
         tee = self._request
         if tee is None:
             return None
         return replace(self._submitted, body=tee.body(), length=tee.length, whole=self.request_ended)
+
+
+def _some(event: Event | None) -> tuple[Event, ...]:
+    return () if event is None else (event,)
 
 
 def _is_object(beginning: bytes) -> bool:
