@@ -20,13 +20,14 @@ from conformance.tally import Tally
 from decklog.audit.attributes import Attributes, ResolveError, deadline_problem, resolve
 from decklog.audit.event import Stage, User
 from decklog.audit.headers import origin
+from decklog.audit.impersonation import NoUserError, effective, requested
 from decklog.audit.legacy import legacy_line
 from decklog.audit.wire import encode_event
 from decklog.metrics import AuditCounters
 from decklog.policy.evaluator import Evaluator
 from decklog.policy.reader import load
-from decklog.recorder import impersonation
 from decklog.recorder.answers import Answer, hijacked
+from decklog.recorder.impersonation import constrained
 from decklog.recorder.options import RecorderOptions
 from decklog.recorder.recording import Recorder, Recording
 from decklog.recorder.submitted import Submitted
@@ -237,11 +238,9 @@ class _Door:
 
     def _life(self, recording: Recording, user: User, answer: Answer | None) -> list[Event]:
         events = [recording.received()]
-        asked = impersonation.requested(
-            (name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in headers(self.row)
-        )
+        asked = self._asked()
         if asked is not None:
-            recording.impersonated(*self._as_authorised(asked))
+            recording.impersonated(*self._as_authorised(effective(asked)))
         submitted = self._submitted()
         if answer is None and self.row.get("client_error"):
             events.append(recording.panicked("", submitted))
@@ -253,10 +252,16 @@ class _Door:
         del user
         return [event for event in events if event is not None]
 
+    def _asked(self) -> User | None:
+        try:
+            return requested(headers(self.row))
+        except NoUserError:  # the recorded answer says so, too: nobody is impersonated
+            return None
+
     def _as_authorised(self, asked: User) -> tuple[User, str]:
         identity = self.run.identities["identities"].get(self.row["identity"], {})
         if identity.get("impersonation") == "constrained":
-            return impersonation.constrained(asked)
+            return constrained(asked)
         return asked, ""
 
 

@@ -20,11 +20,12 @@ from decklog.audit.attributes import Attributes, deadline_problem, resolve
 from decklog.audit.decision import Decision
 from decklog.audit.event import Level, Stage, User
 from decklog.audit.headers import authentication_attempts, origin
+from decklog.audit.impersonation import NoUserError, effective, requested
 from decklog.audit.target import ResolveError
 from decklog.audit.wire import encode_event
 from decklog.metrics import AuditCounters
-from decklog.recorder import impersonation
 from decklog.recorder.answers import Answer, accepts_objects
+from decklog.recorder.impersonation import constrained
 from decklog.recorder.recording import Recorder, Recording
 from decklog.recorder.submitted import Submitted
 from decklog.testing import FixedClock
@@ -161,12 +162,16 @@ class _Scene:
         received = recording.received()
         if self.config["sinkFailsAtStage"] == "RequestReceived" and received is not None:
             return [received] if self.row["events"] else []
-        asked = impersonation.requested((k.decode(), v.decode()) for k, v in self.request.headers)
+        try:
+            asked = requested(self.request.headers)
+        except NoUserError:
+            text = f"requested [{self._references()}] without impersonating a user"
+            return [received, *recording.completed(_status(400, "BadRequest", text))]
         refusal = self._impersonation_refused(asked)
         if refusal is not None:
             return [received, *recording.completed(refusal)]
         if asked is not None:
-            recording.impersonated(*self._as_authorised(asked))
+            recording.impersonated(*self._as_authorised(effective(asked)))
         actor = asked.username if asked is not None else self.user.username
         refusal = self._authorization(recording, actor)
         if refusal is not None:
@@ -176,12 +181,9 @@ class _Scene:
     def _as_authorised(self, asked: User) -> tuple[User, str]:
         if not self.config["constrainedImpersonation"] or "refuses impersonate:*" in self.row["authorizer"]:
             return asked, ""
-        return impersonation.constrained(asked)
+        return constrained(asked)
 
     def _impersonation_refused(self, asked: User | None) -> Answer | None:
-        names = {name for name, _ in self.request.headers}
-        if asked is None and any(name.startswith(b"impersonate-") for name in names):
-            return _status(400, "BadRequest", f"requested [{self._references()}] without impersonating a user")
         if asked is None or "refuses the impersonate verb" not in self.row["authorizer"]:
             return None
         reason = _reason(self.row["authorizer"])

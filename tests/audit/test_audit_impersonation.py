@@ -81,6 +81,7 @@ def test_every_part_is_asked_for() -> None:
     [
         (User("alice"), ("system:authenticated",)),
         (User("alice", groups=("dev",)), ("dev", "system:authenticated")),
+        (User("alice", groups=("system:authenticated", "dev")), ("system:authenticated", "dev")),
         (User("alice", groups=("system:unauthenticated",)), ("system:unauthenticated",)),
         (User("system:anonymous"), ("system:unauthenticated",)),
         (
