@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,21 +35,24 @@ class OwnAnswer(Struct, frozen=True):
     body: bytes
 
 
-def status(code: int, message: str, reason: str | None = None, *, details: bool = False) -> OwnAnswer:
-    """Make a Status object as kube-apiserver writes one, with its newline; `details`: empty ones."""
+def status(code: int, message: str, reason: str | None = None, details: dict[str, str] | None = None) -> OwnAnswer:
+    """Make a Status object as kube-apiserver writes one, with its newline."""
+    reason = _REASONS.get(code, "") if reason is None else reason
     document: dict[str, Any] = {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
         "message": message,
-        "reason": _REASONS.get(code, "") if reason is None else reason,
-        **({"details": {}} if details else {}),
+        **({"reason": reason} if reason else {}),
+        **({"details": details} if details is not None else {}),
         "code": code,
     }
-    if not document["reason"]:
-        del document["reason"]
-    return OwnAnswer(code, JSON, json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+    written = jsontext.dump(document)
+    # As Go writes JSON for browsers; such characters stand in strings only.
+    for mark in b"&<>":
+        written = written.replace(bytes([mark]), b"\\u%04x" % mark)
+    return OwnAnswer(code, JSON, written + b"\n")
 
 
 UNAUTHORIZED: Final = status(401, "Unauthorized")
@@ -58,9 +60,7 @@ UNAUTHORIZED: Final = status(401, "Unauthorized")
 
 def method_not_allowed() -> OwnAnswer:
     """Make the 405 of a method that no path takes."""
-    return status(
-        405, "the server does not allow this method on the requested resource", "MethodNotAllowed", details=True
-    )
+    return status(405, "the server does not allow this method on the requested resource", "MethodNotAllowed", {})
 
 
 def failure(target: bytes, problem: str) -> OwnAnswer:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from decklog.audit import jsontext
 from decklog.audit.event import User  # noqa: TC001  # because: msgspec reads the annotations
 from decklog.audit.quoting import quote
+from decklog.gateway import answers
 
 if TYPE_CHECKING:
     from decklog.audit.impersonation import Part
@@ -65,18 +65,4 @@ _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def _refusal(code: int, reason: str, message: str, details: dict[str, str] | None = None) -> Refusal:
-    document: dict[str, Any] = {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        **({"reason": reason} if reason else {}),
-        **({"details": details} if details is not None else {}),
-        "code": code,
-    }
-    written = jsontext.dump(document)
-    # As Go writes JSON for browsers; such characters stand in strings only.
-    for mark in b"&<>":
-        written = written.replace(bytes([mark]), b"\\u%04x" % mark)
-    return Refusal(code, written + b"\n")
+    return Refusal(code, answers.status(code, message, reason, details).body)
