@@ -178,6 +178,8 @@ def check_target(head: RequestHead) -> None:
     if head.upgrade and head.length:
         raise HeadError("an upgrade request with a body")
     target = head.target
+    if b"#" in target:  # no target has one; proxies between us and the upstream may cut it there, or not
+        raise HeadError("a fragment in the target")
     if target[:1] == b"/" or target == b"*" or head.method == b"CONNECT":
         return
     absolute = _ABSOLUTE.match(target)

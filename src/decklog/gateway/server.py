@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from decklog.audit import jsontext
 from decklog.audit.attributes import Attributes, resolve
@@ -127,7 +127,7 @@ class Gateway:
         self._by_address: Counter[str] = Counter()
         self._servers: list[tuple[socket.socket, asyncio.Server]] = []
         self._sweeping: asyncio.Task[None] | None = None
-        self._sends: set[asyncio.Future[None]] = set()
+        self._sends: set[asyncio.Future[Any]] = set()
 
     def _pool(self, access: Server, *, own: bool) -> Pool:
         return Pool(
@@ -262,17 +262,24 @@ class Gateway:
         sending.add_done_callback(over)
         await asyncio.shield(sending)
 
-    def late(self, events: Sequence[Event]) -> Awaitable[bool] | None:
+    def late(self, events: Sequence[Event]) -> asyncio.Future[bool] | None:
         """Deliver what can refuse nothing any more; a failure is counted where it happens, and told here.
 
-        None: done, and stored. Otherwise an awaitable that tells whether they were stored.
+        None: done, and stored. Otherwise a future that tells whether they were stored; it need not be awaited.
         """
         try:
             waiting = self.sink.process(events)
         except Exception as error:  # noqa: BLE001  # because: the answer is on its way, and no backend may break it
             self._untold(error, len(events))
-            return _unstored()
-        return None if waiting is None else self._wait(waiting, len(events))
+            unstored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            unstored.set_result(False)
+            return unstored
+        if waiting is None:
+            return None
+        sending = asyncio.ensure_future(self._wait(waiting, len(events)))
+        self._sends.add(sending)
+        sending.add_done_callback(self._sends.discard)
+        return sending
 
     async def _wait(self, waiting: Awaitable[None], count: int) -> bool:
         try:
@@ -314,25 +321,11 @@ class Gateway:
         recording.annotate(REFUSED, str(error))
         event = recording.unauthenticated(Answer(error.status), str(error))
         if event is not None:
-            self._ensure(self.late((event,)))
+            self.late((event,))
         return jsontext.raw(audit_id)
-
-    def _ensure(self, waiting: Awaitable[bool] | None) -> None:
-        if waiting is not None:
-            sending: asyncio.Future[None] = asyncio.ensure_future(_ignoring(waiting))
-            self._sends.add(sending)
-            sending.add_done_callback(self._sends.discard)
 
 
 _DEBUG: Final = False
-
-
-async def _unstored() -> bool:
-    return False
-
-
-async def _ignoring(waiting: Awaitable[bool]) -> None:
-    await waiting
 
 
 def _legible(head: bytes) -> tuple[str, bytes, list[tuple[bytes, bytes]]]:
