@@ -4,8 +4,8 @@ It says ``ready HOST PORT`` once it serves. Every connection is answered with a 
 process, how many were answered (by this worker and those before it), and the messages that came.
 SIGHUP sends a message to all.
 
-HOW: ``failing`` (the second worker cannot start), ``stubborn`` (workers do not stop), ``unready`` (announcing
-fails), ``slow`` (ready only when two words came), ``troubled`` (workers have a problem).
+HOW: ``failing`` (the last worker cannot start), ``crashing`` (it has a fault), ``stubborn`` (workers do not stop),
+``unready`` (announcing fails), ``slow`` (ready only when two words came), ``troubled`` (workers have a problem).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def work_of(how: str, stop_all_s: float) -> Work:
     async def work(worker: Worker) -> None:
         if how == "failing" and worker.number == worker.count:
             raise DecklogError("the log cannot be written: give another")
+        if how == "crashing" and worker.number == worker.count:
+            raise ZeroDivisionError
         answered = worker.inherited.get("answered", 0)
         heard: list[str] = []
 

@@ -184,6 +184,15 @@ def test_a_worker_that_cannot_start_ends_all(count: int) -> None:
 
 
 @BOTH
+def test_a_fault_at_the_start_ends_all(count: int) -> None:
+    """With the exit code of a door that died, and the traceback in the log."""
+    with supervised(count, "crashing") as running:
+        assert running.first.startswith("failed: ")
+        said = ended(running, 3)
+    assert said.count("ZeroDivisionError") == 1
+
+
+@BOTH
 def test_an_announcement_that_fails_ends_all(count: int) -> None:
     """Such as a kubeconfig that cannot be written."""
     with supervised(count, "unready") as running:

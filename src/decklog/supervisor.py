@@ -38,11 +38,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import msgspec
-
 from decklog import listen
 from decklog.errors import DecklogError, DoorError
-from decklog.worker import LINE_LIMIT, Message, Work, Worker, ignore, obey, sender
+from decklog.worker import Lines, Message, Work, Worker, ignore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,6 +198,9 @@ class Supervisor:
             seat.vacate("it has stopped")
             if not working.done():
                 _kill_ourselves()
+            if (error := working.exception()) is not None and not isinstance(error, DecklogError):
+                logger.error("the worker failed", exc_info=error)
+                raise DoorError(f"the worker failed with {type(error).__name__}: see the log above")
             working.result()
         return self._ended_by()
 
@@ -244,17 +245,14 @@ class Supervisor:
                 return due
 
     async def _tend(self, seat: Seat, channel: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT)
-        seat.send = sender(writer)
+        lines = Lines()
+        await lines.open(channel, lambda message: self._heard(seat, message))
+        seat.send = lines.say
         for message in seat.backlog:
             seat.send(message)
         if self._ending:
             seat.send({"kind": "stop"})
-        with contextlib.suppress(OSError):  # a killed worker's channel is reset
-            async for line in reader:
-                if line.endswith(b"\n"):
-                    self._heard(seat, msgspec.json.decode(line))
-        writer.close()
+        await lines.over.wait()
         if seat.exited is not None:
             self._died(seat, await seat.exited)
 
@@ -372,21 +370,17 @@ class Supervisor:
             os._exit(code)
 
     async def _as_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=channel, limit=LINE_LIMIT)
-        say = sender(writer)
-        worker = Worker(seat.number, len(self._seats), listener, seat.stats, say)
+        lines = Lines()
+        worker = Worker(seat.number, len(self._seats), listener, seat.stats, lines.say)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
-        obeying = asyncio.create_task(obey(reader, worker))
+        await lines.open(channel, worker.obey, worker.stop)
         try:
             await worker.live(self._work)
         except DecklogError as error:
-            say({"kind": "failed", "text": str(error), "code": error.exit_code})
+            lines.say({"kind": "failed", "text": str(error), "code": error.exit_code})
             raise
         finally:
-            obeying.cancel()
-            with contextlib.suppress(OSError):
-                writer.close()
-                await writer.wait_closed()
+            await lines.close()
 
     # Both.
 

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -22,8 +22,7 @@ Message = dict[str, Any]
 
 REPORT_EVERY_S: Final = 1.0
 """How often a worker tells what it counts unasked: so much is not counted, at most, of one that is killed."""
-LINE_LIMIT: Final = 8 << 20
-"""Bytes of a message at most: a policy of 1 MiB fits."""
+_CLOSE_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +86,13 @@ class Worker:
             case _:
                 self.on_message(message)
 
+    def obey(self, message: Message) -> None:
+        """Take a message of the supervisor; one that cannot be followed is told, and the next one is heard."""
+        try:
+            self.told(message)
+        except Exception:
+            logger.exception("worker %d: a message of the supervisor could not be followed", self.number)
+
     async def live(self, work: Work) -> None:
         """Do the work to its end, and report meanwhile."""
         reporting = asyncio.create_task(self._report_on())
@@ -106,22 +112,57 @@ Work = Callable[[Worker], Coroutine[Any, Any, None]]
 """What a worker does, from its start to its end."""
 
 
-async def obey(reader: asyncio.StreamReader, worker: Worker) -> None:
-    """Hand a worker what its supervisor says, until the supervisor is gone; then stop it."""
-    with contextlib.suppress(OSError):
-        async for line in reader:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                worker.told(msgspec.json.decode(line))
-            except Exception:
-                logger.exception("worker %d: a message of the supervisor could not be followed", worker.number)
-    worker.stop()
+class Lines(asyncio.Protocol):
+    """One end of a channel: takes its lines apart, and tells of its end.
 
+    Not a stream reader: a process that is killed leaves a reset behind, for which a reader forgets what came before.
+    """
 
-def sender(writer: asyncio.StreamWriter) -> Callable[[Message], None]:
-    """Make the way of messages into a channel."""
-    return lambda message: writer.write(msgspec.json.encode(message) + b"\n")
+    def __init__(self) -> None:
+        self._heard: Callable[[Message], None] = ignore
+        self._ended: Callable[[], None] = lambda: None
+        self._rest = bytearray()
+        self._transport: asyncio.WriteTransport | None = None
+        self.over = asyncio.Event()
+
+    async def open(
+        self, channel: socket.socket, heard: Callable[[Message], None], ended: Callable[[], None] | None = None
+    ) -> None:
+        """Begin to read from a socket, which belongs to this end from here on."""
+        self._heard = heard
+        self._ended = ended or self._ended
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=channel)
+
+    def say(self, message: Message) -> None:
+        """Send a message; nothing happens if the other end is gone."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(msgspec.json.encode(message) + b"\n")
+
+    async def close(self) -> None:
+        """Send what is to be sent, as long as somebody takes it, and close."""
+        if self._transport is not None:
+            self._transport.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.over.wait(), _CLOSE_S)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the way out."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; a line may come in pieces."""
+        self._rest += data
+        if b"\n" in data:
+            *lines, rest = bytes(self._rest).split(b"\n")
+            self._rest = bytearray(rest)
+            for line in lines:
+                self._heard(msgspec.json.decode(line))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that the other end is gone."""
+        del exc
+        self.over.set()
+        self._ended()
 
 
 def ignore(message: Message) -> None:
