@@ -23,6 +23,7 @@ decklog = Helm(
         "who": Entry("decklog.cli.who", "Say who did something to an object."),
         "query": Entry("decklog.cli.query", "List the requests that pass a filter."),
         "show": Entry("decklog.cli.show", "Answer the six questions about one request."),
+        "policy": Entry("decklog.cli.policy", "Check audit policies, and find out what they record."),
         "gateway": Entry("decklog.cli.gateway", "Audit what goes to an API server, in front of it."),
         "sandbox": Entry("decklog.cli.sandbox", "Run a small in-memory API server whose requests are audited."),
         "demo": Entry("decklog.cli.demo", "See it work: a sandbox, three users, the log and the answers."),

@@ -1,0 +1,17 @@
+"""``decklog policy``: the policy workbench. Its commands are imported when they are called, as the program's own."""
+
+from __future__ import annotations
+
+from decklog.cli.helm import Entry, Helm
+
+command = Helm(
+    "policy",
+    {
+        "check": Entry(
+            "decklog.cli.policy_check",
+            "Check audit policies: errors, and warnings with a reason and what to write instead.",
+        ),
+    },
+    help="Check audit policies, and find out what they record.",
+    epilog="Example: decklog policy check policy.yaml",
+)
