@@ -128,3 +128,21 @@ def test_what_came_before_a_reset_is_heard() -> None:
         assert heard == [{"kind": "last"}]
 
     asyncio.run(main())
+
+
+def test_what_came_before_a_write_that_failed_is_heard() -> None:
+    """The supervisor may be speaking to a worker that has just ended."""
+
+    async def main() -> None:
+        heard: list[Message] = []
+        ours, theirs = socket.socketpair()
+        here = Lines()
+        await here.open(ours, heard.append)
+        theirs.sendall(b'{"kind":"failed"}\n')
+        theirs.close()
+        here.say({"kind": "count"})
+        here.say({"kind": "count"})
+        await asyncio.wait_for(here.over.wait(), 10)
+        assert heard == [{"kind": "failed"}]
+
+    asyncio.run(main())

@@ -23,6 +23,7 @@ Message = dict[str, Any]
 REPORT_EVERY_S: Final = 1.0
 """How often a worker tells what it counts unasked: so much is not counted, at most, of one that is killed."""
 _CLOSE_S: Final = 1.0
+_PIECE: Final = 1 << 16
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ class Lines(asyncio.Protocol):
         self._ended: Callable[[], None] = lambda: None
         self._rest = bytearray()
         self._transport: asyncio.WriteTransport | None = None
+        self._spare: socket.socket | None = None
         self.over = asyncio.Event()
 
     async def open(
@@ -131,6 +133,7 @@ class Lines(asyncio.Protocol):
         """Begin to read from a socket, which belongs to this end from here on."""
         self._heard = heard
         self._ended = ended or self._ended
+        self._spare = channel.dup()
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=channel)
 
     def say(self, message: Message) -> None:
@@ -159,8 +162,16 @@ class Lines(asyncio.Protocol):
                 self._heard(msgspec.json.decode(line))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that the other end is gone."""
+        """Tell that the other end is gone, after its last words.
+
+        What failed may have been a write: then nobody has read yet what came before.
+        """
         del exc
+        if self._spare is not None:
+            with self._spare as spare, contextlib.suppress(OSError):
+                spare.settimeout(0)
+                while data := spare.recv(_PIECE):
+                    self.data_received(data)
         self.over.set()
         self._ended()
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from journeys.gateway_process import DEADLINE_S, METADATA, Authority, gateway, until
+from journeys.gateway_crew import DEADLINE_S, METADATA, Authority, gateway, until
 from journeys.sandbox_process import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from journeys.gateway_process import Gateway
+    from journeys.gateway_crew import Gateway
     from journeys.sandbox_process import Running
 
 pytestmark = pytest.mark.journey

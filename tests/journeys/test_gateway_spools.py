@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from journeys.gateway_process import gateway, until
+from journeys.gateway_crew import gateway, until
 from journeys.sandbox_process import sandbox
 from journeys.test_webhook_journey import configuration, receiver
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from journeys.gateway_process import Gateway
+    from journeys.gateway_crew import Gateway
 
 pytestmark = pytest.mark.journey
 
