@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from conformance import corpus, gateway, golden, policies, rotations, webhooks, wires
+from conformance import corpus, gateway, golden, policies, rotations, startups, webhooks, wires
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ TABLES: Final[dict[str, Callable[[Path], Tally]]] = {
     "sourceips-cases.jsonl": wires.sourceips,
     "lifecycle-golden.jsonl": golden.lifecycle,
     "body-recording-golden.jsonl": golden.bodies,
+    "badpolicy.jsonl": startups.startups,
 }
 
 FOLDERS: Final[dict[str, Callable[[Path], Tally]]] = {
@@ -30,9 +31,6 @@ FOLDERS: Final[dict[str, Callable[[Path], Tally]]] = {
     "rotation": rotations.replay,
 }
 """Folders of scenarios, each replayed in real time: a minute in all, for one of them waits as the server did."""
-
-LATER: Final = {"badpolicy.jsonl": "the policy workbench"}
-"""Files that belong to parts not built yet."""
 
 DEFAULT: Final = ("cases", "corpus")
 SHOWN: Final = 5
@@ -65,11 +63,8 @@ def main(arguments: list[str]) -> int:
     return int(short)
 
 
-def _run(name: str, job: Callable[[], Tally] | str) -> bool:
+def _run(name: str, job: Callable[[], Tally]) -> bool:
     """Run one file and print its line; True when it falls short."""
-    if isinstance(job, str):
-        sys.stdout.write(f"{name} not yet: {job}\n")
-        return False
     try:
         tally = job()
     except Exception:  # noqa: BLE001  # because: one broken file must not hide the others
@@ -95,7 +90,7 @@ def _default() -> list[Path]:
     return [shared / name for name in DEFAULT if (shared / name).is_dir()]
 
 
-def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[], Tally] | str]]:
+def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[], Tally]]]:
     """Find what a folder holds; a folder of runs is looked into."""
     if (folder / "requests.jsonl").is_file():
         yield from _recorded(folder)
@@ -106,8 +101,6 @@ def _jobs(folder: Path) -> Iterator[tuple[str, Callable[[], Tally] | str]]:
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
         if path.name in TABLES:
             yield path.stem, lambda path=path: TABLES[path.name](path)  # type: ignore[misc]  # because: bound now
-        elif path.name in LATER:
-            yield path.stem, LATER[path.name]
         elif path.is_dir() and path.name in FOLDERS:
             yield path.name, lambda path=path: FOLDERS[path.name](path)  # type: ignore[misc]  # because: bound now
         elif (path / "requests.jsonl").is_file():

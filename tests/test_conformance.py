@@ -104,13 +104,53 @@ def test_an_event_that_differs_is_told_with_its_field(tmp_path: Path) -> None:
     assert "verb" in err
 
 
-def test_parts_not_built_yet_say_so(tmp_path: Path) -> None:
-    """They do not fail the run."""
-    (tmp_path / "badpolicy.jsonl").touch()
-    assert conformance(tmp_path)[:2] == (0, "badpolicy not yet: the policy workbench\n")
+def _startup(folder: Path, **changes: Any) -> tuple[int, str, str]:
+    """Judge one start of a server with a policy that it refused."""
+    row = {
+        "case": "row", "policy": POLICY.replace("Metadata", "metadata"), "flags": [], "started": False, "error_line":
+        'E1 1 run.go:72] "command failed" err="loading audit policy file: rules[0].level: Unsupported value: '
+        '\\"metadata\\": supported values: \\"None\\", \\"Metadata\\", \\"Request\\", \\"RequestResponse\\": from file '
+        '/etc/kubernetes/x"', "log_lines": [],
+    }  # fmt: skip
+    (folder / "badpolicy.jsonl").write_text(json.dumps(row | changes) + "\n")
+    return conformance(folder)
 
 
-@pytest.mark.parametrize("name", ["sourceips-cases.jsonl", "webhook/", "rotation/"])
+def test_a_policy_is_refused_as_the_server_refused_it(tmp_path: Path) -> None:
+    """Refused, with the server's field and cause."""
+    assert _startup(tmp_path)[:2] == (0, "badpolicy 1/1\n")
+
+
+FALLS_BACK = "W1124 1 reader.go:81] Audit policy contains errors, falling back to lenient decoding: "
+WARNED = [
+    f"{FALLS_BACK}strict decoding error: yaml: unmarshal errors:",
+    '  line 6: key "omitStages" already set in map',
+    'I1124 1 reader.go:99] "Load audit policy rules success" policyCnt=1',
+    "I1124 1 audit.go:344] Using audit backend: ignoreErrors<log>",
+]
+TWICE = f"{POLICY}omitStages: [Panic]\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({}, "", id="as it was"),
+        pytest.param({"policy": POLICY}, "warning: ''", id="no warning"),
+        pytest.param({"flags": ["--audit-log-mode=batch"]}, "backends: 'buffered<log>'", id="other backends"),
+        pytest.param({"started": False}, "started: True instead of False", id="the server refused"),
+        pytest.param({"flags": ["--audit-log-format=xml"]}, "invalid audit log format xml", id="a flag"),
+        pytest.param({"flags": ["--audit-log-path=/dev/null/x"]}, "error: 'ensureLogFile: '", id="no such directory"),
+    ],
+)
+def test_a_start_is_held_to_what_the_server_said(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    """The warning with all its lines, the number of rules and the nest of backends are compared, and told."""
+    row = {"policy": TWICE, "started": True, "error_line": None, "log_lines": WARNED}
+    code, out, err = _startup(tmp_path, **{**row, **changes})
+    assert (code, out) == ((1, "badpolicy 0/1\n") if says else (0, "badpolicy 1/1\n"))
+    assert says in err
+
+
+@pytest.mark.parametrize("name", ["sourceips-cases.jsonl", "badpolicy.jsonl", "webhook/", "rotation/"])
 def test_nothing_to_hold_is_not_held(tmp_path: Path, name: str) -> None:
     """A table or folder that lost its rows must not pass."""
     path = tmp_path / name
