@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Final
 
 from decklog.audit import jsontext
 from decklog.audit.attributes import deadline_problem, resolve
+from decklog.audit.decision import Decision
+from decklog.audit.event import Level
 from decklog.audit.headers import authentication_attempts, origin
 from decklog.gateway import answers, tunnel
 from decklog.gateway.caller import Caller
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 UPSTREAM: Final = "decklog/upstream"
 """Annotation: what became of the connection to the upstream, where it did not end well."""
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UNJUDGED: Final = Decision(Level.METADATA, frozenset(), omit_managed_fields=False)
+"""What is recorded where the policy was not asked, or could not be."""
 _CLIENT_AUDIT_ID: Final = "decklog/client-audit-id"
 _REPLAYABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 _NOT_STORED: Final = "failed to store audit event"
@@ -522,15 +526,21 @@ class Exchange:
             return
         words = type(error).__name__
         if self.witness is None:
-            self.over = True
-            self._client.write(self._rendered(answers.failure(self._head.target, "a fault of the gateway")))
-            self._client.cut(flush=True)
-        elif self._answered:
+            self.witness = self._unjudged()
+        if self._answered:
             self._client.cut()
             self._end(self.witness.panicked(words))
         else:
             own = answers.failure(self._head.target, "this request caused a fault in the gateway")
             self._reply(own, panic=words)
+
+    def _unjudged(self) -> Witness:
+        """Give the witness of a request that came to grief before anybody had said how much to record of it."""
+        gateway, head = self._gateway, self._head
+        audit_id, addresses, agent = origin(head.headers, self._client.peer, gateway.new_id)
+        self._audit_id = jsontext.raw(audit_id)
+        recording = gateway.recorder.open(self._attributes, UNJUDGED, None, audit_id, addresses, agent)
+        return Witness(recording, gateway.fault, head.headers)
 
     def _ended_early(self) -> None:
         """Record what is known of a request whose client has gone."""

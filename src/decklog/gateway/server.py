@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from decklog.audit import jsontext
 from decklog.audit.attributes import Attributes, resolve
-from decklog.audit.decision import Decision
-from decklog.audit.event import Level
 from decklog.audit.headers import origin
 from decklog.audit.sink import DeliveryError
 from decklog.audit.target import ResolveError
 from decklog.gateway.client import ClientConnection
+from decklog.gateway.exchange import UNJUDGED
 from decklog.gateway.forwarding import Forwarding
 from decklog.gateway.towards import is_identity_header
 from decklog.gateway.upstream import Pool
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
+    from decklog.audit.decision import Decision
     from decklog.audit.event import Event, User
     from decklog.audit.intent import Intents
     from decklog.audit.sink import Sink
@@ -316,8 +316,7 @@ class Gateway:
             uri = jsontext.text(target)
             attributes = Attributes(method.lower(), uri.partition("?")[0], request_uri=uri)
         audit_id, addresses, agent = origin(headers, peer, self.new_id)
-        decision = Decision(Level.METADATA, frozenset(), omit_managed_fields=False)
-        recording = self.recorder.open(attributes, decision, None, audit_id, addresses, agent)
+        recording = self.recorder.open(attributes, UNJUDGED, None, audit_id, addresses, agent)
         recording.annotate(REFUSED, str(error))
         event = recording.unauthenticated(Answer(error.status), str(error))
         if event is not None:
