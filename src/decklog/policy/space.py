@@ -139,6 +139,10 @@ class Space:
             self._boxes[choices] = boxes
         return boxes
 
+    def plain_box(self, number: int) -> Box:
+        """Give a rule's box, whatever the groups: 1 stands for all of them."""
+        return self._plain[number]
+
     def asks_for_groups(self, number: int) -> bool:
         """Tell whether a rule asks for groups."""
         return self._asked[number] != 0
@@ -196,10 +200,10 @@ class Space:
         """
         policy = self.policies[0]
         last = len(policy.rules)
-        own = _recorded(decision(policy, index))
+        own = said(decision(policy, index))
         later = [number for number in range(index + 1, last + 1) if self.may_meet(index, number)]
-        others = [number for number in later if _recorded(decision(policy, number)) != own]
-        same = [number for number in later if _recorded(decision(policy, number)) == own]
+        others = [number for number in later if said(decision(policy, number)) != own]
+        same = [number for number in later if said(decision(policy, number)) == own]
         try:
             if any(self._takes_over(index, number, same) for number in reversed(others)):
                 return None
@@ -231,7 +235,8 @@ class Space:
         return box, choices, [(boxes[one], one) for one in blockers if meet(box, boxes[one])]
 
 
-def _recorded(made: Decision) -> tuple[Level, frozenset[str], bool]:
+def said(made: Decision) -> tuple[Level, frozenset[str], bool]:
+    """Give what a decision says, without the rule that made it."""
     return made.level, made.omit_stages, made.omit_managed_fields
 
 

@@ -51,7 +51,7 @@ def pieces(box: Box, blockers: Sequence[Blocker], used: set[int] | None = None) 
         steps += 1
         if steps > MOST_STEPS:
             raise Exhausted
-        left, rest = _shrunk(*waiting.pop(), used)
+        left, rest = shrunk(*waiting.pop(), used)
         if left is None:
             continue
         if not rest:
@@ -63,7 +63,7 @@ def pieces(box: Box, blockers: Sequence[Blocker], used: set[int] | None = None) 
         waiting += ((piece, others) for piece in _split(left, blocker[0]))
 
 
-def _shrunk(box: Box, blockers: Sequence[Blocker], used: set[int]) -> tuple[Box | None, Sequence[Blocker]]:
+def shrunk(box: Box, blockers: Sequence[Blocker], used: set[int]) -> tuple[Box | None, Sequence[Blocker]]:
     """Take away what needs no splitting; give what is left (None: nothing) and the blockers that still meet it."""
     u, g, v, n, t = box
     while True:
