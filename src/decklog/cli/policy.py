@@ -11,6 +11,10 @@ command = Helm(
             "decklog.cli.policy_check",
             "Check audit policies: errors, and warnings with a reason and what to write instead.",
         ),
+        "replay": Entry("decklog.cli.policy_replay", "Show what a policy would make of a recorded log."),
+        "apply": Entry(
+            "decklog.cli.policy_apply", "Apply a policy to a recorded log, and write what it keeps to standard output."
+        ),
     },
     help="Check audit policies, and find out what they record.",
     epilog="Example: decklog policy check policy.yaml",
