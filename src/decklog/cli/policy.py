@@ -11,10 +11,15 @@ command = Helm(
             "decklog.cli.policy_check",
             "Check audit policies: errors, and warnings with a reason and what to write instead.",
         ),
+        "diff": Entry(
+            "decklog.cli.policy_diff",
+            "Say what is recorded more, less or no longer when one policy takes another's place.",
+        ),
         "replay": Entry("decklog.cli.policy_replay", "Show what a policy would make of a recorded log."),
         "apply": Entry(
             "decklog.cli.policy_apply", "Apply a policy to a recorded log, and write what it keeps to standard output."
         ),
+        "suggest": Entry("decklog.cli.policy_suggest", "Suggest a policy that fits recorded traffic."),
     },
     help="Check audit policies, and find out what they record.",
     epilog="Example: decklog policy check policy.yaml",

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOST_PIECES: Final = 48
 """What is left of two rules is worked out to so many boxes."""
-MOST_AREAS: Final = 6
+MOST_AREAS: Final = 3
 """More areas than this in one group nobody reads: they become one, with exceptions."""
 
 

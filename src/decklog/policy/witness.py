@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from decklog.audit.attributes import Attributes
 from decklog.audit.event import User
+from decklog.policy.kinds import built_in
 from decklog.policy.targets import PathTarget, ResourceTarget, bits, fresh
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Words:
 _VERBS: Final = ("get", "list", "create", "update", "patch", "delete", "watch", "deletecollection")
 _COLLECTIONS: Final = frozenset({"list", "create", "watch", "deletecollection"})
 _METHODS: Final = ("get", "post", "put", "head", "delete", "patch", "options")
-_RESOURCES: Final = ("pods", "services", "configmaps", "nodes", "widgets")
+_RESOURCES: Final = ("pods", "services", "configmaps", "deployments", "jobs")
+"""Known to everybody."""
 
 
 class Narrator:
@@ -66,6 +68,7 @@ class Narrator:
         self._verbs = verbs
         self._namespaces = namespaces
         self._targets = targets
+        self._near = [target for target in targets.all if isinstance(target, ResourceTarget)]
 
     def tell(self, users: int, groups: tuple[str, ...], verbs: int, namespaces: int, targets: int) -> Witness:
         """Make one request out of a box that is not empty."""
@@ -96,19 +99,29 @@ class Narrator:
     def _resource(self, target: ResourceTarget, verbs: int, namespaces: int) -> Attributes:
         natural = tuple(sorted(_VERBS, key=lambda verb: verb in _COLLECTIONS)) if target.name else _VERBS
         verb = self._verb(verbs, natural)
-        namespace = _pick(self._namespaces, namespaces, "default", "shop", "other")
-        near = [one for one in self._targets.all if isinstance(one, ResourceTarget)]
+        near = self._near
         group, resource, subresource, name = target
         if group is None:
             group = fresh((one.group for one in near), "example.com", "other.example.com")
         if resource is None:
-            resource = fresh((one.resource for one in near), *(_RESOURCES if not group else ("widgets", "others")))
+            known = [kind.resource for kind in built_in().of_group(group) if not kind.gone]
+            usual = [name for name in _RESOURCES if name in known]
+            resource = fresh((one.resource for one in near), *usual, *known, "widgets", "others")
+        kind = built_in().find(group, resource)
         if subresource is None:
-            subresource = fresh((one.subresource for one in near), "status", "scale", "other")
+            known = list(kind.subresources) if kind else []
+            subresource = fresh((one.subresource for one in near), *known, "status", "scale", "other")
+        namespace = self._namespace(namespaces, everywhere=kind is not None and not kind.namespaced)
         if name is None:
             nameless = () if verb not in _COLLECTIONS or subresource else ("",)
             name = fresh((one.name for one in near), *nameless, "web", "other")
         return _attributes(verb, group, namespace, resource, subresource, name)
+
+    def _namespace(self, mask: int, *, everywhere: bool) -> str:
+        """Choose a namespace; none for a resource that has none."""
+        if everywhere and self._namespaces.holds(mask, ""):
+            return ""
+        return _pick(self._namespaces, mask, "default", "shop", "other")
 
 
 def _attributes(verb: str, group: str, namespace: str, resource: str, subresource: str, name: str) -> Attributes:
