@@ -9,19 +9,27 @@ from decklog.listener import ListenerOptions, cores
 
 TLS = {"certificate_file": "tls.crt", "key_file": "tls.key"}
 GOOD = {
-    "plain HTTP on loopback": ("127.0.0.1", {}, ""),
-    "plain HTTP on IPv6 loopback": ("::1", {}, ""),
-    "plain HTTP on localhost": ("localhost", {}, ""),
+    "a throwaway certificate": ("0.0.0.0", {}, ""),
+    "a throwaway certificate, and a CA for clients": ("127.0.0.1", {"client_ca_file": "ca.crt"}, ""),
+    "plain HTTP on loopback": ("127.0.0.1", {"insecure": True}, ""),
+    "plain HTTP on IPv6 loopback": ("::1", {"insecure": True}, ""),
+    "plain HTTP on localhost": ("localhost", {"insecure": True}, ""),
     "TLS for everybody": ("0.0.0.0", TLS, ""),
     "certificates of clients": ("0.0.0.0", {**TLS, "client_ca_file": "ca.crt", "require_client_certificate": True}, ""),
     "certificates of proxies": ("0.0.0.0", {**TLS, "require_client_certificate": True}, "proxies.crt"),
 }
 WRONG = {
-    "plain HTTP for everybody": ("0.0.0.0", {}, "", "plain HTTP on 0.0.0.0"),
-    "plain HTTP under a name": ("gateway.example", {}, "", "plain HTTP on gateway.example"),
+    "plain HTTP for everybody": ("0.0.0.0", {"insecure": True}, "", "plain HTTP on 0.0.0.0"),
+    "plain HTTP under a name": ("gateway.example", {"insecure": True}, "", "plain HTTP on gateway.example"),
     "a certificate without its key": ("127.0.0.1", {"certificate_file": "tls.crt"}, "", "go together"),
-    "a CA without TLS": ("127.0.0.1", {"client_ca_file": "ca.crt"}, "", "client certificates need TLS"),
-    "a proxy's CA without TLS": ("127.0.0.1", {}, "proxies.crt", "client certificates need TLS"),
+    "a CA without TLS": (
+        "127.0.0.1",
+        {"insecure": True, "client_ca_file": "ca.crt"},
+        "",
+        "client certificates need TLS",
+    ),
+    "a proxy's CA without TLS": ("127.0.0.1", {"insecure": True}, "proxies.crt", "client certificates need TLS"),
+    "TLS and none": ("127.0.0.1", {**TLS, "insecure": True}, "", "--insecure means no TLS at all"),
     "required by nobody": ("127.0.0.1", {**TLS, "require_client_certificate": True}, "", "needs --client-ca-file"),
     "workers below zero": ("127.0.0.1", {"workers": -1}, "", "--workers -1"),
 }

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 
 from decklog import certificates
 from decklog.errors import DecklogError
@@ -97,9 +98,24 @@ def test_what_cannot_be_used_is_an_error(tmp_path: Path, authority: KeyPair, nam
 
 def test_plain_http_has_no_material() -> None:
     """And nothing that could change."""
-    plain = Files(ListenerOptions(), {})
+    plain = Files(ListenerOptions(insecure=True), {})
     assert plain.read() is None
     assert not plain.changed()
+
+
+def test_without_a_file_there_is_a_throwaway_certificate() -> None:
+    """Made once, for the hosts that are named; its own authority, which users may trust, follows it."""
+    files = Files(ListenerOptions(), {}, ["gw.example", "127.0.0.1"])
+    material = files.read()
+    assert material is not None
+    again = files.read()
+    assert again is not None
+    assert again.pair == material.pair
+    assert not files.changed()
+    leaf, authority = x509.load_pem_x509_certificates(material.pair.certificate_pem)
+    leaf.verify_directly_issued_by(authority)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["gw.example"]
 
 
 def test_a_certificate_near_its_end_is_warned_of_three_times_and_once_more() -> None:
@@ -111,9 +127,9 @@ def test_a_certificate_near_its_end_is_warned_of_three_times_and_once_more() -> 
         for days in (31, 30, 29, 8, 7, 6.5, 2, 1, 0.5, 0, -1)
     }
     assert [days for days, lines in told.items() if lines] == [30, 7, 1, 0]
-    assert told[30] == ["the certificate of listener runs out within 30 days: replace its file"]
-    assert told[1] == ["the certificate of listener runs out within 1 day: replace its file"]
-    assert told[0][0].startswith("the certificate of listener has run out")
+    assert told[30] == ["the certificate of the listener runs out within 30 days: replace its file"]
+    assert told[1] == ["the certificate of the listener runs out within 1 day: replace its file"]
+    assert told[0][0].startswith("the certificate of the listener has run out")
     renewed_s = end_s + 20 * DAY_S
     assert len(list(expiry.warnings({"listener": renewed_s}, end_s))) == 1
 
@@ -121,5 +137,5 @@ def test_a_certificate_near_its_end_is_warned_of_three_times_and_once_more() -> 
 def test_a_late_start_tells_only_what_holds_now() -> None:
     """Not 30 days, then 7, then 1."""
     assert list(Expiry().warnings({"client-ca": 3600.0}, 0.0)) == [
-        "the certificate of client-ca runs out within 1 day: replace its file"
+        "the certificate of the client ca runs out within 1 day: replace its file"
     ]

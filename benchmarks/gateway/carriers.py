@@ -92,7 +92,7 @@ def _decklog(ground: Ground, upstream: Carrier, port: int) -> list[str]:
         *("--kubeconfig", str(ground.write_kubeconfig(upstream.port, tls=upstream.tls is not None))),
         *("--audit-policy-file", str(ground.write_policy())),
         *("--audit-log-path", str(ground.file(f"audit-{port}.log")), "--audit-log-maxbackup", "1"),
-        *(tls if upstream.tls else ()),
+        *(tls if upstream.tls else ("--insecure",)),
     ]
 
 

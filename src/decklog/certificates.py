@@ -75,6 +75,16 @@ def server_certificate(ca: KeyPair, hosts: Sequence[str], *, clock: Clock, lifet
     return _signed(builder.add_extension(names, critical=False), key, _private_key(ca))
 
 
+def throwaway(hosts: Sequence[str], *, clock: Clock, lifetime: timedelta) -> KeyPair:
+    """Make a server certificate together with the authority that signed it, which signs nothing else.
+
+    The authority's certificate follows the server's, so that who is shown the chain can be told to trust it.
+    """
+    ca = authority("decklog throwaway authority", clock=clock, lifetime=lifetime)
+    pair = server_certificate(ca, hosts, clock=clock, lifetime=lifetime)
+    return KeyPair(pair.certificate_pem + ca.certificate_pem, pair.key_pem)
+
+
 def client_certificate(
     ca: KeyPair,
     common_name: str,

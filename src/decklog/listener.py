@@ -22,7 +22,7 @@ class ListenerOptions:
         "--tls-cert-file",
         "",
         "The certificate that clients see, and its intermediates after it, in PEM. Read again when it changes. Unset: "
-        "plain HTTP, on loopback only.",
+        "a throwaway one, new at each start, which --kubeconfig-out makes known.",
         metavar="FILE",
     )
     key_file: str = option("--tls-private-key-file", "", "Its private key, in PEM, without a password.", metavar="FILE")
@@ -38,6 +38,12 @@ class ListenerOptions:
         default=False,
         help="End the handshake with clients that show no certificate.",
     )
+    insecure: bool = option(
+        "--insecure",
+        default=False,
+        help="Serve plain HTTP, on loopback only: for a proxy on this machine that terminates TLS. kubectl sends no "
+        "credentials that way.",
+    )
     workers: int = option(
         "--workers",
         0,
@@ -52,15 +58,16 @@ class ListenerOptions:
         problems = []
         if bool(self.certificate_file) != bool(self.key_file):
             problems.append("--tls-cert-file and --tls-private-key-file go together: give both, or neither")
-        elif not self.certificate_file:
+        if self.insecure:
+            if self.certificate_file or self.key_file:
+                problems.append("--insecure means no TLS at all: leave it out, or --tls-cert-file")
             if not _is_loopback(host):
                 problems.append(
-                    f"plain HTTP on {host} would show everybody's tokens: give --tls-cert-file and "
-                    "--tls-private-key-file, or listen on 127.0.0.1"
+                    f"plain HTTP on {host} would show everybody's tokens: leave --insecure out, or listen on 127.0.0.1"
                 )
             if authorities or self.require_client_certificate:
-                problems.append("client certificates need TLS: give --tls-cert-file and --tls-private-key-file")
-        elif self.require_client_certificate and not authorities:
+                problems.append("client certificates need TLS: leave --insecure out")
+        if self.require_client_certificate and not authorities:
             problems.append("--require-client-certificate needs --client-ca-file FILE to verify them")
         if self.workers < 0:
             problems.append(f"--workers {self.workers}: give a number, or 0 for one a core")

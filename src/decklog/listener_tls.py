@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,12 +21,14 @@ from decklog import certificates
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from decklog.certificates import KeyPair
     from decklog.listener import ListenerOptions
 
 DAY_S: Final = 86_400
+_THROWAWAY: Final = timedelta(days=365)
+"""How long a certificate of our own making lasts, as kube-apiserver's."""
 WARNED_DAYS: Final = (1, 7, 30)
 """So many days before its end a certificate is warned of, once each."""
 
@@ -63,16 +66,21 @@ class Material:
 class Files:
     """The files of a listener's TLS: read at the start, and again when they have changed."""
 
-    def __init__(self, options: ListenerOptions, authority_files: Mapping[str, str]) -> None:
-        """Read nothing yet; `authority_files` by what they are for, unset ones are left out."""
+    def __init__(self, options: ListenerOptions, authority_files: Mapping[str, str], hosts: Sequence[str] = ()) -> None:
+        """Read nothing yet; `authority_files` by what they are for, unset ones are left out.
+
+        `hosts`: the names and addresses that a throwaway certificate bears, where no file is given.
+        """
         self._options = options
+        self._hosts = hosts
+        self._throwaway: KeyPair | None = None
         self._authority_files = {name: path for name, path in authority_files.items() if path}
         self._seen: tuple[object, ...] = ()
 
     @property
     def enabled(self) -> bool:
         """Whether there is TLS at all."""
-        return bool(self._options.certificate_file)
+        return not self._options.insecure
 
     def read(self) -> Material | None:
         """Read them; None without TLS. Raises DecklogError for what cannot be read or used together."""
@@ -80,7 +88,7 @@ class Files:
             return None
         self._seen = self._signatures()  # before reading: what changes in between is seen at the next look
         material = Material(
-            certificates.read(self._options.certificate_file, self._options.key_file),
+            self._pair(),
             {name: certificates.read_pem(path) for name, path in self._authority_files.items()},
             self._options.require_client_certificate,
         )
@@ -88,13 +96,25 @@ class Files:
         material.ends()
         return material
 
+    def _pair(self) -> KeyPair:
+        """Read the listener's certificate and key, or make them: once, so that a look at the files changes nothing."""
+        if self._options.certificate_file:
+            return certificates.read(self._options.certificate_file, self._options.key_file)
+        if self._throwaway is None:
+            self._throwaway = certificates.throwaway(self._hosts, clock=_utc, lifetime=_THROWAWAY)
+        return self._throwaway
+
     def changed(self) -> bool:
         """Whether a file is another one, or has been written, since they were read."""
         return self.enabled and self._signatures() != self._seen
 
     def _signatures(self) -> tuple[object, ...]:
         paths = (self._options.certificate_file, self._options.key_file, *self._authority_files.values())
-        return tuple(_signature(Path(path)) for path in paths)
+        return tuple(_signature(Path(path)) for path in paths if path)
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
 
 
 class Expiry:
@@ -111,11 +131,11 @@ class Expiry:
             if due is None or due >= self._told.get((name, end_s), WARNED_DAYS[-1] + 1):
                 continue
             self._told[name, end_s] = due
+            whose = f"the certificate of the {name.replace('-', ' ')}"
             if due == 0:
-                yield f"the certificate of {name} has run out: replace its file, it is read again without a restart"
+                yield f"{whose} has run out: replace its file, it is read again without a restart"
             else:
-                within = f"{due} day{'s' * (due != 1)}"
-                yield f"the certificate of {name} runs out within {within}: replace its file"
+                yield f"{whose} runs out within {due} day{'s' * (due != 1)}: replace its file"
 
 
 def _ends(pem: bytes, flag: str) -> list[float]:

@@ -14,6 +14,7 @@ import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from decklog import access, listen
 from decklog.access import handing_out
@@ -53,6 +54,7 @@ class AuditedGateway:
         self._files = Files(
             settings.listener,
             {CLIENT_CA: settings.listener.client_ca_file, FRONT_PROXY_CA: settings.identity.front_proxy_ca_file},
+            hosts=_names(listen.parse_address(settings.address)[0], settings.upstream.kubeconfig_out_server),
         )
         self._material: Material | None = self._files.read()
         self._ends = self._material.ends() if self._material is not None else {}
@@ -176,6 +178,12 @@ class AuditedGateway:
         self._ends = self._material.ends() if self._material is not None else {}
         supervisor.tell({"kind": "tls"})
         self._announce("the listener's certificates were read again")
+
+
+def _names(host: str, told: str) -> list[str]:
+    """List under which names a throwaway certificate is good: where we listen, and where users are told we are."""
+    names = [urlsplit(told).hostname if told else None, host, "localhost", "127.0.0.1", "::1"]
+    return list(dict.fromkeys(name for name in names if name and name not in {"0.0.0.0", "::"}))  # noqa: S104  # because: left out, not bound
 
 
 def _of_others(beside: Path, count: int, prefix: str) -> list[Path]:
