@@ -17,20 +17,23 @@ DEADLINE_S = 20.0
 class Work:
     """Counts looks and sweeps, and lets a test wait for them."""
 
-    def __init__(self, *, rotated_at: int = 0, failing: bool = False) -> None:
+    def __init__(self, *, rotates: bool = False, failing: bool = False) -> None:
         self.looks = 0
         self.sweeps = 0
-        self._rotated_at = rotated_at
+        self._rotates = rotates
         self._failing = failing
         self._changed = threading.Condition()
 
     def look(self) -> bool:
         with self._changed:
             self.looks += 1
+            # Once the sweep of the start is done: one that waits while another is wanted does for both.
+            rotated = self._rotates and self.sweeps == 1
+            self._rotates = self._rotates and not rotated
             self._changed.notify_all()
         if self._failing:
             raise ValueError("a fault")
-        return self.looks == self._rotated_at
+        return rotated
 
     def sweep(self, hurry: Callable[[], bool]) -> None:
         del hurry
@@ -57,10 +60,10 @@ def test_it_looks_again_and_again_and_sweeps_at_the_start_and_the_end() -> None:
 
 def test_a_rotation_is_swept_up_behind() -> None:
     """A look that saw a rotation brings a sweep."""
-    work = Work(rotated_at=3)
+    work = Work(rotates=True)
     caretaker = Caretaker(work.look, work.sweep, look_every_s=0.001)
     caretaker.start()
-    work.wait(looks=3, sweeps=2)
+    work.wait(sweeps=2)
     caretaker.stop()
 
 
