@@ -14,7 +14,7 @@ import pytest
 from decklog.audit.event import Stage
 from gateway.odd_heads import get, post
 from gateway.running_gateway import WHOLE, Running, until
-from gateway.scenes import BOTH, GET_POD, MB, POD, RECEIVED, WATCH, complete, in_chunks, play
+from gateway.scenes import BOTH, EXEC, GET_POD, MB, POD, RECEIVED, WATCH, complete, in_chunks, play, switch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -230,6 +230,74 @@ def test_slow_upstream_is_not_buffered_for(transport: Transport) -> None:
         go_on.set()
         assert (await client.answer()).code == 200
         await sending
+
+    play(script, scene, transport)
+
+
+@BOTH
+def test_pipelined_answers_that_nobody_reads(transport: Transport) -> None:
+    """A client that asks on and on and reads nothing is not answered on and on; when it reads, it gets everything."""
+    body, count = b"x" * (2 * MB), 40
+
+    async def script(call: Call) -> None:
+        await (call.answer() if call.request.target == b"/version" else call.answer(200, body))
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        del client
+        async with await gateway.client(window=256 * 1024) as reader:
+            await reader.send(GET_POD * count)
+            await until(lambda: gateway.upstream.requests)
+            asked = await _stalled(gateway, lambda: sum(request.target == POD for request in gateway.upstream.requests))
+            assert asked < count // 2
+            for _ in range(count):
+                assert len((await reader.answer()).body) == len(body)
+
+    play(script, scene, transport)
+
+
+@BOTH
+def test_tunnel_that_nobody_reads(transport: Transport) -> None:
+    """While a client does not read its tunnel, the upstream is not read either; when it does, all of it arrives."""
+    total, written = 48 * MB, 0
+
+    async def script(call: Call) -> None:
+        nonlocal written
+        if call.request.target == b"/version":
+            await call.answer()
+            return
+        await switch(call)
+        while written < total:
+            await call.write(b"x" * 65536)
+            written += 65536
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        del client
+        async with await gateway.client(window=256 * 1024) as reader:
+            await reader.send(EXEC)
+            await until(lambda: written)
+            assert await _stalled(gateway, lambda: written) < total // 2
+            assert (await reader.head()).code == 101
+            assert len(await reader.until_closed()) == total
+
+    play(script, scene, transport)
+
+
+@BOTH
+def test_client_that_does_not_read_holds_up_nobody_else(transport: Transport) -> None:
+    """However many of its answers wait, the connections to the upstream serve other clients at once."""
+    body = b"x" * 60_000
+
+    async def script(call: Call) -> None:
+        await (call.answer() if call.request.target == b"/version" else call.answer(200, body))
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        async with await gateway.client(window=64 * 1024) as reader:
+            for count in range(1, 151):
+                await reader.send(GET_POD)
+                await client.send(get(line=b"GET /version HTTP/1.1"))
+                assert (await client.answer()).code == 200, count
+            for _ in range(150):
+                assert (await reader.answer()).body == body
 
     play(script, scene, transport)
 

@@ -38,6 +38,7 @@ class ClientConnection(asyncio.Protocol):
         "_body_since",
         "_buffer",
         "_chunks",
+        "_full",
         "_gateway",
         "_held",
         "_left",
@@ -72,6 +73,8 @@ class ClientConnection(asyncio.Protocol):
         self._left = 0
         self._reading = False
         """Whether the body of the present request is still to come."""
+        self._full = False
+        """Whether the client does not take what was written: then no further request begins."""
         self._held = False
         self._lost = self._lingering = False
         self._since = 0.0
@@ -115,13 +118,18 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Tell the exchange that the client is slow."""
+        self._full = True
         if self.exchange is not None:
             self.exchange.client_paused(paused=True)
 
     def resume_writing(self) -> None:
-        """Tell it that it is not any more."""
+        """Tell it that it is not any more; on to the next request, if there was no exchange."""
+        self._full = False
         if self.exchange is not None:
             self.exchange.client_paused(paused=False)
+        elif not self._lingering:
+            self._hold(paused=False)
+            self._advance()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
@@ -210,6 +218,9 @@ class ClientConnection(asyncio.Protocol):
             while self._buffer and not self._lost and not self.tunnel and not self._lingering:
                 exchange = self.exchange
                 if exchange is None:
+                    if self._full:
+                        self._wait()
+                        return
                     if self.closes or not self._begin():
                         return
                 elif self._reading:

@@ -432,12 +432,8 @@ class Exchange:
 
     def client_paused(self, *, paused: bool) -> None:
         """Do not read from the upstream what the client does not take."""
-        connection = self._connection
-        if connection is not None and connection.usable:
-            if paused:
-                connection.transport.pause_reading()
-            else:
-                connection.transport.resume_reading()
+        if self._connection is not None:
+            self._connection.read(paused=paused)
 
     # What goes wrong
 

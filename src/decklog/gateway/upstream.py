@@ -108,6 +108,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_heads",
         "_left",
         "_lost",
+        "_paused",
         "exchange",
         "idle_since",
         "keep_alive",
@@ -135,6 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunks: Chunks | None = None
         self._left = 0
         self._lost = False
+        self._paused = False
 
     # What the exchange does
 
@@ -160,6 +162,16 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = None
         self._lost = True
         self.transport.close()
+
+    def read(self, *, paused: bool) -> None:
+        """Take no more of the answer for now, or again."""
+        if paused is self._paused or not self.usable:
+            return
+        self._paused = paused
+        if paused:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     @property
     def usable(self) -> bool:
@@ -369,9 +381,11 @@ class Pool:
         """Take a connection back whose answer ended in good order."""
         connection.exchange = None
         connection.served += 1
-        if not connection.keep_alive or connection.transport.is_closing():
-            connection.abort()
+        transport = connection.transport
+        if not connection.keep_alive or transport.is_closing() or transport.get_write_buffer_size():
+            connection.abort()  # also one that was answered before all of its request had gone out
             return
+        connection.read(paused=False)  # the client that it was slow for has nothing to do with the next one
         connection.idle_since = self._clock()
         self._idle.append(connection)
 
