@@ -16,7 +16,7 @@ from decklog.policy.findings import Finding, PolicyError, Severity
 from decklog.policy.kinds import Kinds, built_in
 from decklog.policy.lint import bodies, changes, coverage, identities, lists, names, reach, volume
 from decklog.policy.lint.described import described, entry_described
-from decklog.policy.lint.remarks import Remark, Subject
+from decklog.policy.lint.remarks import Remark, Subject, listed
 from decklog.policy.reader import Loaded, parse
 from decklog.policy.releases import NEWEST, Release, parse_release
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from decklog.policy.lint.reach import Reached
 
 _STAR_SINCE: Final = 36
+_WORD: Final = re.compile(r"[a-z][a-z0-9./-]{0,60}")
 _PLACE: Final = re.compile(r"rules\[(\d{1,9})\](?:\.resources\[(\d{1,9})\])?")
 
 
@@ -84,7 +85,7 @@ def check(
     readings = _readings(data, source, releases, lenient=lenient)
     found = [(release, _of_release(readings[release.minor], release, source, kinds, served)) for release in releases]
     subject = next((subject for _, (_, subject) in found if subject is not None), None)
-    said = [(release, remarks) for release, (remarks, _) in found]
+    said = [(release, _with_lost_names(remarks, data)) for release, (remarks, _) in found]
     reached: tuple[Reached, ...] = ()
     topics: tuple[Topic, ...] = ()
     if subject is not None:
@@ -163,6 +164,22 @@ def _of_finding(finding: Finding, subject: Subject | None) -> Remark:
         text, write = said, advice
     place = (finding.line, finding.column, finding.path)
     return Remark(code, finding.source, *place, text, write or _write(code), finding.severity)
+
+
+def _with_lost_names(remarks: list[Remark], data: bytes) -> list[Remark]:
+    """Add to `resource:` for `resources:` that its names are singular, too, where they look so in that line."""
+    told = []
+    for remark in remarks:
+        if remark.code == "DL001" and remark.path.endswith("].resource"):
+            lines = data.decode("utf-8", "replace").splitlines()
+            line = lines[remark.line - 1][remark.column - 1 :] if remark.line <= len(lines) else ""
+            names = [name for name in _WORD.findall(line.partition("resource")[2].partition("]")[0]) if name[-1] != "s"]
+            if names:
+                plural = f"{remark.write}; and its names in the plural, not {listed(names)}"
+                told.append(structs.replace(remark, write=plural))
+                continue
+        told.append(remark)
+    return told
 
 
 def _write(code: str) -> str:
