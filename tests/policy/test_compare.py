@@ -16,6 +16,7 @@ from policy.random_policies import changed, random_policy, random_request
 if TYPE_CHECKING:
     from decklog.audit.attributes import Attributes
     from decklog.audit.event import User
+    from decklog.policy.areas import Area, Some
 
 
 def core(*resources: str, names: tuple[str, ...] = ()) -> tuple[GroupResources, ...]:
@@ -229,7 +230,23 @@ def check(seed: int, number: int) -> None:
         before, after = first_match(old, *request), first_match(new, *request)
         group = pairs.get((before.rule, after.rule))
         assert (group is not None) == differ(old, new, request), f"seed {seed}: {request}"
-        assert group is None or group.covers(*request), f"seed {seed}: {request}"
+        if group is not None:
+            assert group.covers(*request), f"seed {seed}: {request}"
+            assert any(admits(each, *request) for each in group.areas), f"seed {seed}: {request} {group}"
+
+
+def admits(area: Area, attributes: Attributes, user: User | None) -> bool:
+    """Whether an area's words let a request in, as far as they can be read without the resources' notation."""
+    known = area.users.but if user is None else holds(area.users, user.username)
+    member = not area.groups or (user is not None and any(set(each) <= set(user.groups) for each in area.groups))
+    place = area.paths is not None
+    if attributes.resource_request:
+        place = area.resources is not None and holds(area.namespaces, attributes.namespace)
+    return known and member and place and holds(area.verbs, attributes.verb)
+
+
+def holds(some: Some, word: str) -> bool:
+    return (word in some.words) != some.but
 
 
 def differ(old: Policy, new: Policy, request: tuple[Attributes, User | None]) -> bool:

@@ -15,10 +15,11 @@ from msgspec import Struct
 from decklog.policy.targets import PathTarget, ResourceTarget, bits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from decklog.policy.space import Space
     from decklog.policy.subtraction import Box
+    from decklog.policy.targets import Targets
     from decklog.policy.witness import Words
 
 SHOWN_WORDS: Final = 12
@@ -79,17 +80,48 @@ def _short(words: Sequence[str], separator: str) -> list[str]:
     return [separator.join(words[: SHOWN_WORDS - 1]), f"{len(words) - SHOWN_WORDS + 1} more"]
 
 
-def area(space: Space, box: Box, choices: tuple[int, ...]) -> Area:
-    """Say what a box holds; `choices` are the values of its groups."""
-    users, groups, verbs, namespaces, targets = box
-    return Area(
-        _words(space.users, users),
-        tuple(dict.fromkeys(_alternatives(space, groups, choices))),
-        _words(space.verbs, verbs),
-        _words(space.namespaces, namespaces),
-        _resources(space, targets & space.targets.resources),
-        _paths(space, targets & space.targets.paths),
-    )
+class Areas:
+    """Says what boxes of one space hold. What has been said of objects is kept: boxes often share it."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        targets = space.targets
+        groups: dict[str | None, list[int]] = {}
+        for place in bits(targets.resources):
+            if isinstance(target := targets.all[place], ResourceTarget):
+                groups.setdefault(target.group, []).append(place)
+        self._groups = {group: _Group(targets, places) for group, places in groups.items()}
+        self._rest = 1 << targets.all.index(ResourceTarget(None, None, None, None))
+        self._resources_said: dict[int, Some] = {}
+
+    def of(self, box: Box, choices: tuple[int, ...]) -> Area:
+        """Say what a box holds; `choices` are the values of its groups."""
+        users, groups, verbs, namespaces, targets = box
+        space = self._space
+        resources = targets & space.targets.resources
+        return Area(
+            _words(space.users, users),
+            tuple(dict.fromkeys(_alternatives(space, groups, choices))),
+            _words(space.verbs, verbs),
+            _words(space.namespaces, namespaces),
+            self._resources(resources) if resources else None,
+            _paths(space, targets & space.targets.paths),
+        )
+
+    def _resources(self, mask: int) -> Some:
+        if mask not in self._resources_said:
+            but = bool(mask & self._rest)
+            meant = self._space.targets.resources & ~mask if but else mask
+            self._resources_said[mask] = Some(tuple(self._terms(meant)), but=but)
+        return self._resources_said[mask]
+
+    def _terms(self, mask: int) -> Iterator[str]:
+        terms = {group: list(each.terms(mask)) for group, each in self._groups.items()}
+        common = [term for term in terms[None] if all(term in others for others in terms.values())]
+        yield from (_in_group(term, "*") for term in common)
+        for group, own in terms.items():
+            name = "(other groups)" if group is None else group
+            yield from (_in_group(term, name) for term in own if term not in common)
 
 
 def _words(words: Words, mask: int) -> Some:
@@ -132,30 +164,6 @@ def _path_terms(inside: list[PathTarget], outside: list[PathTarget]) -> Iterator
         yield f"{target.spec} but {', '.join(excluded)}" if excluded else target.spec
 
 
-def _resources(space: Space, mask: int) -> Some | None:
-    if not mask:
-        return None
-    every = _resource_targets(space, space.targets.resources)
-    inside = set(_resource_targets(space, mask))
-    if ResourceTarget(None, None, None, None) in inside:
-        inside = {target for target in every if target not in inside}
-        return Some(tuple(_resource_terms(every, inside)), but=True)
-    return Some(tuple(_resource_terms(every, inside)))
-
-
-def _resource_targets(space: Space, mask: int) -> list[ResourceTarget]:
-    return [target for target in space.targets.of(mask) if isinstance(target, ResourceTarget)]
-
-
-def _resource_terms(every: list[ResourceTarget], inside: set[ResourceTarget]) -> Iterator[str]:
-    groups = {group: _Group(group, every, inside) for group in dict.fromkeys(target.group for target in every)}
-    terms = {group: list(each.terms()) for group, each in groups.items()}
-    common = [term for term in terms[None] if all(term in others for others in terms.values())]
-    yield from (_in_group(term, "*") for term in common)
-    for group, own in terms.items():
-        yield from (_in_group(term, "(other groups)" if group is None else group) for term in own if term not in common)
-
-
 def _in_group(term: tuple[str, str], group: str) -> str:
     resource, rest = term
     if not resource:
@@ -164,61 +172,67 @@ def _in_group(term: tuple[str, str], group: str) -> str:
 
 
 class _Group:
-    """The classes of one API group, and which of them are meant."""
+    """The classes of one API group, as masks, by resource, subresource and name."""
 
-    def __init__(self, group: str | None, every: Iterable[ResourceTarget], inside: set[ResourceTarget]) -> None:
-        self._group = group
-        self._inside = inside
-        self._classes: dict[str | None, dict[str | None, list[ResourceTarget]]] = {}
-        for target in every:
-            if target.group == group:
-                by_subresource = self._classes.setdefault(target.resource, {})
-                by_subresource.setdefault(target.subresource, []).append(target)
+    def __init__(self, targets: Targets, places: list[int]) -> None:
+        self._names: dict[str | None, dict[str | None, dict[str | None, int]]] = {}
+        self._subresources: dict[str | None, dict[str | None, int]] = {}
+        self._everywhere: dict[str, int] = {}
+        self._mask = 0
+        for place in places:
+            _, resource, subresource, name = ResourceTarget(*targets.all[place])
+            bit = 1 << place
+            self._mask |= bit
+            self._names.setdefault(resource, {}).setdefault(subresource, {})[name] = bit
+            below = self._subresources.setdefault(resource, {})
+            below[subresource] = below.get(subresource, 0) | bit
+            if subresource:
+                self._everywhere[subresource] = self._everywhere.get(subresource, 0) | bit
+        self._everywhere = {sub: bit for sub, bit in self._everywhere.items() if sub in self._subresources[None]}
+        self._rest = self._names[None][None][None]
 
-    def terms(self) -> Iterator[tuple[str, str]]:
-        """Yield (resource, what follows the group's name); an empty resource: the whole group."""
-        members = [target for each in self._classes.values() for targets in each.values() for target in targets]
-        left = [target for target in members if target not in self._inside]
-        if not left:
+    def terms(self, mask: int) -> Iterator[tuple[str, str]]:
+        """Yield (resource, what follows the group's name) for what of the group is in a mask.
+
+        An empty resource: the whole group.
+        """
+        inside = self._mask & mask
+        if not inside:
+            return
+        if inside == self._mask:
             yield "", ""
-        elif ResourceTarget(self._group, None, None, None) in self._inside:
-            others = list(_Group(self._group, members, set(left)).terms())
-            yield "", f" but {' and '.join(resource + rest for resource, rest in others)}"
+        elif inside & self._rest:
+            yield "", f" but {' and '.join(resource + rest for resource, rest in self.terms(~mask))}"
         else:
-            everywhere = [sub for sub in self._classes[None] if sub and self._is_everywhere(sub)]
+            everywhere = [sub for sub, meant in self._everywhere.items() if not meant & ~mask]
             yield from (("*", f"/{sub}") for sub in everywhere)
-            for resource, by_subresource in self._classes.items():
-                yield from self._of_resource(resource, by_subresource, set(everywhere))
+            for resource in self._subresources:
+                yield from self._of_resource(resource, inside, set(everywhere))
 
-    def _is_everywhere(self, subresource: str) -> bool:
-        return all(self._inside.issuperset(each.get(subresource, ())) for each in self._classes.values())
-
-    def _of_resource(
-        self, resource: str | None, by_subresource: dict[str | None, list[ResourceTarget]], said: set[str]
-    ) -> Iterator[tuple[str, str]]:
+    def _of_resource(self, resource: str | None, mask: int, said: set[str]) -> Iterator[tuple[str, str]]:
+        below = self._subresources[resource]
+        meant = {sub for sub, bits_below in below.items() if bits_below & mask}
+        if not meant:
+            return
         label = "(other resources)" if resource is None else resource
-        whole = {sub for sub, targets in by_subresource.items() if self._inside.issuperset(targets)}
-        if len(whole) == len(by_subresource):
+        whole = {sub for sub in meant if not below[sub] & ~mask}
+        if len(whole) == len(below):
             yield label, "/*"
             return
         if None in whole:
-            left = ", ".join(f"{label}/{sub}" if sub else label for sub in by_subresource if sub not in whole)
+            left = ", ".join(f"{label}/{sub}" if sub else label for sub in below if sub not in whole)
             yield label, f"/* but {left}"
-            whole_said = whole
-        else:
-            whole_said = set()
-        for subresource, targets in by_subresource.items():
+        for subresource in (sub for sub in below if sub in meant):
             rest = "" if subresource == "" else f"/{subresource or '(other subresources)'}"
-            if subresource in whole:
-                if subresource not in whole_said and subresource not in said:
-                    yield label, rest
-            elif names := _names(targets, self._inside):
-                yield label, f"{rest} {names}"
+            if subresource not in whole:
+                yield label, f"{rest} {_names(self._names[resource][subresource], mask)}"
+            elif None not in whole and subresource not in said:
+                yield label, rest
 
 
-def _names(targets: list[ResourceTarget], inside: set[ResourceTarget]) -> str:
-    """Say which names are meant, of a resource of which not all are; empty: none."""
-    meant = [target.name for target in targets if target in inside]
-    if None in meant:
-        return f"not named {'|'.join(str(target.name) for target in targets if target not in inside)}"
-    return f"named {'|'.join(map(str, meant))}" if meant else ""
+def _names(names: dict[str | None, int], mask: int) -> str:
+    """Say which names are meant, of a resource of which some are and some are not."""
+    meant = [str(name) for name, bit in names.items() if bit & mask and name is not None]
+    if names[None] & mask:
+        return f"not named {'|'.join(str(name) for name, bit in names.items() if not bit & mask)}"
+    return f"named {'|'.join(meant)}"

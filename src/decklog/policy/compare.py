@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from decklog.audit.event import Level, Stage
-from decklog.policy.areas import Area, area
+from decklog.policy.areas import Area, Areas
 from decklog.policy.matching import matching_rule
 from decklog.policy.space import Space, decision, said
 from decklog.policy.subtraction import Exhausted, merged, pieces, shrunk
@@ -147,6 +147,7 @@ class _Comparing:
     def __init__(self, old: Policy, new: Policy) -> None:
         self._policies = (old, new)
         self._space = Space(old, new)
+        self._areas = Areas(self._space)
         self._undecided: list[tuple[int, int]] = []
         self._decisions = [decision(policy, index) for policy in (old, new) for index in range(len(policy.rules) + 1)]
         self._earlier: list[list[int]] = []
@@ -206,7 +207,7 @@ class _Comparing:
             old=before,
             new=after,
             direction=direction(before, after),
-            areas=tuple(area(self._space, each, choices) for each in boxes),
+            areas=tuple(self._areas.of(each, choices) for each in boxes),
             old_exceptions=tuple(one for one in exceptions if one < start),
             new_exceptions=tuple(one - start for one in exceptions if one >= start),
             witness=self._space.witness(first, choices),

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from decklog.audit.decision import Decision
 from decklog.audit.event import Level
+from decklog.policy.matching import matches
 from decklog.policy.subtraction import Box, Exhausted, meet, pieces, within
 from decklog.policy.targets import Targets, TooManyTargetsError, bits
 from decklog.policy.witness import Narrator, Witness, Words
@@ -100,6 +101,7 @@ class Space:
             self._plain.append(self.everything)
             self._asked.append(0)
         self._boxes: dict[tuple[int, ...], list[Box]] = {}
+        self._first_matches: dict[int, Witness | Covered | Undecided] = {}
 
     def _box(self, rule: Rule) -> Box:
         return (
@@ -163,6 +165,11 @@ class Space:
 
     def first_match(self, index: int) -> Witness | Covered | Undecided:
         """Find a request whose first match is this rule, or prove that there is none."""
+        if index not in self._first_matches:
+            self._first_matches[index] = self._first_match(index)
+        return self._first_matches[index]
+
+    def _first_match(self, index: int) -> Witness | Covered | Undecided:
         used: set[int] = set()
         try:
             choices = self.choices(index)
@@ -201,6 +208,9 @@ class Space:
         policy = self.policies[0]
         last = len(policy.rules)
         own = said(decision(policy, index))
+        found = self.first_match(index)
+        if not isinstance(found, Witness) or self._next_said(index, found) != own:
+            return None
         later = [number for number in range(index + 1, last + 1) if self.may_meet(index, number)]
         others = [number for number in later if said(decision(policy, number)) != own]
         same = [number for number in later if said(decision(policy, number)) == own]
@@ -211,6 +221,13 @@ class Space:
         except Exhausted:
             return None
         return Redundant(tuple(number for number in by if number != last), last in by) if by else None
+
+    def _next_said(self, index: int, witness: Witness) -> tuple[Level, frozenset[str], bool]:
+        """Say what is decided of a request when the rule that decides it is gone: mostly enough to know."""
+        rules = self.policies[0].rules
+        following = range(index + 1, len(rules))
+        taker = next((one for one in following if matches(rules[one], witness.attributes, witness.user)), None)
+        return said(decision(self.policies[0], taker))
 
     def _takes_over(self, index: int, number: int, between: Sequence[int]) -> bool:
         """Tell whether some request that `index` decides would come to `number`, past the rules `between`."""
