@@ -15,7 +15,7 @@ from decklog.audit.selectors import SelectorError
 from decklog.audit.target import PLAIN, ResolveError, first_values, parse
 from decklog.audit.times import DurationError, parse_duration
 
-__all__ = ["Attributes", "ResolveError", "deadline_problem", "resolve"]
+__all__ = ["Attributes", "ResolveError", "deadline_problem", "is_long_running", "resolve"]
 
 
 class Attributes(Struct, frozen=True, gc=False):
@@ -165,6 +165,13 @@ def _required_name(query: dict[str, str]) -> str:
 
 def _is_true(value: str) -> bool:
     return value.lower() not in {"0", "false"}
+
+
+def is_long_running(attributes: Attributes) -> bool:
+    """Tell whether a request lasts, for attributes that nothing resolved (of a recorded event, or written by hand)."""
+    by_path = not attributes.resource_request and attributes.path.startswith(_LONG_RUNNING_PATH)
+    by_subresource = attributes.resource_request and attributes.subresource in _LONG_RUNNING_SUBRESOURCES
+    return attributes.verb in _LONG_RUNNING_VERBS or by_subresource or by_path
 
 
 def deadline_problem(attributes: Attributes, target: str | bytes) -> str | None:
