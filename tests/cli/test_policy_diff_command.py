@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from cli.running import run
 from decklog.cli import decklog
+from decklog.cli.policy import command
 from policy.reading import HEAD
 
 if TYPE_CHECKING:
@@ -197,3 +198,11 @@ def test_lenient_loading(diff: Any) -> None:
     misspelt = f"{HEAD}rules:\n- level: Metadata\n  resource: [pods]\n"
     assert diff(LESS, misspelt)[0] == 2
     assert diff(LESS, misspelt, "--audit-policy-lenient")[:2] == (0, "Both policies record the same.\n")
+
+
+def test_help() -> None:
+    """The help begins as the workbench's overview has it, and shows how the command is called."""
+    text = CliRunner().invoke(decklog, ["policy", "diff", "--help"]).output
+    assert "decklog policy diff old.yaml new.yaml" in text
+    entry = command.entries["diff"]
+    assert (entry.load().help or "").startswith(entry.help)

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Covered", "Redundant", "Space", "Undecided", "Witness", "decision", "first_match_witness", "redundant"]
 
-MOST_CHOICES: Final = 1024
+MOST_SHORTENED: Final = 48
+"""A proof by more rules than this nobody reads: it is not shortened further."""
+MOST_CHOICES: Final = 4096
 """Choices of groups looked at in one question."""
 
 
@@ -194,6 +196,8 @@ class Space:
         if not all(boxes[index]) or alone:
             return tuple(alone[:1]) if all(boxes[index]) else ()
         needed = sorted(used)
+        if len(needed) > MOST_SHORTENED:
+            return tuple(needed)
         for number in sorted(used, reverse=True):
             fewer = [one for one in needed if one != number]
             if self._left(boxes, index, fewer, set()) is None:

@@ -10,6 +10,7 @@ resource, subresource, namespace or name has one. The spec ``a/b/c`` thus has an
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -64,7 +65,7 @@ class Targets:
         self.all += _paths(urls)
         self.everything = (1 << len(self.all)) - 1
         self.paths = self.everything & ~self.resources
-        self._url_masks = {spec: self._url_mask(spec) for spec in urls}
+        self._url_masks = self._url_masks_of(urls)
 
     def mask(self, rule: Rule) -> int:
         """Give the mask of what a rule says of resources and URLs; 0: no request can match it."""
@@ -121,14 +122,21 @@ class Targets:
             mask &= _union(self._named.get(name, 0) for name in entry.resource_names)
         return mask
 
-    def _url_mask(self, spec: str) -> int:
-        first = self.resources.bit_length()
-        places = (
-            place
-            for place, target in enumerate(self.all[first:], start=first)
-            if isinstance(target, PathTarget) and _url_matches(spec, target.example)
+    def _url_masks_of(self, urls: list[str]) -> dict[str, int]:
+        """Give the mask of each URL of the rules; paths that share a beginning stand together when they are sorted."""
+        paths = sorted(
+            (target.example, place) for place, target in enumerate(self.all) if isinstance(target, PathTarget)
         )
-        return _union(1 << place for place in places)
+        masks: dict[str, int] = {}
+        for spec in urls:
+            stem = spec.rstrip("*") if spec.endswith("*") else spec
+            masks[spec] = 0
+            for number in range(bisect_left(paths, (stem, 0)), len(paths)):
+                path, place = paths[number]
+                if not path.startswith(stem) or (stem == spec and path != spec):
+                    break
+                masks[spec] |= 1 << place
+        return masks
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -197,36 +205,35 @@ def _objects(entries: list[GroupResources]) -> Iterator[tuple[str | None, str | 
             yield resource, subresource, list(names)
 
 
-def _url_matches(spec: str, path: str) -> bool:
-    return spec in {"*", path} or (spec.endswith("*") and path.startswith(spec.rstrip("*")))
-
-
 def _paths(urls: list[str]) -> Iterator[PathTarget]:
     """Yield a path for each set of URLs that some path matches.
 
     A path that is not mentioned matches the prefixes of the longest prefix that it begins with, and no others.
     """
-    stems = list(dict.fromkeys(spec.rstrip("*") for spec in urls if spec.endswith("*")))
+    stems = dict.fromkeys(spec.rstrip("*") for spec in urls if spec.endswith("*"))
+    known = set(stems)
     exact = [spec for spec in urls if not spec.endswith("*")]
     taken = set(exact)
     yield from (PathTarget(spec, spec) for spec in exact)
     for stem in stems:
         if stem:
-            example = stem if stem not in taken and not stem.endswith("/") else _below(stem, taken, stems)
+            example = stem if stem not in taken and not stem.endswith("/") else _below(stem, taken, known)
             yield PathTarget(f"{stem}*", example)
     # A request line may name no path at all (GET http://host HTTP/1.1), which is where /* ends.
     free = ("/healthz", "/metrics", "/version", "/other", "", "*", *(f"/{chr(c)}" for c in range(0x21, 0x7F)))
-    found = next((path for path in free if _is_free(path, taken, stems)), None)
-    yield PathTarget("", _below("", taken, stems) if found is None else found)
+    found = next((path for path in free if _is_free(path, taken, known)), None)
+    yield PathTarget("", _below("", taken, known) if found is None else found)
 
 
-def _is_free(path: str, taken: set[str], stems: list[str]) -> bool:
-    return path not in taken and not any(stem and path.startswith(stem) for stem in stems)
+def _is_free(path: str, taken: set[str], stems: set[str]) -> bool:
+    return path not in taken and not any(path[:end] in stems for end in range(1, len(path) + 1))
 
 
-def _below(stem: str, taken: set[str], stems: list[str]) -> str:
+def _below(stem: str, taken: set[str], stems: set[str]) -> str:
     """Find a path that begins with `stem`, is not mentioned, and begins with no longer prefix."""
-    longer = [other for other in stems if len(other) > len(stem)]
     names = chain(("other",), map(chr, range(0x21, 0x7F)), map(chr, range(0xE000, 0x110000)))
-    paths = (stem + name for name in names)
-    return next(path for path in paths if path not in taken and not any(path.startswith(other) for other in longer))
+    return next(
+        stem + name
+        for name in names
+        if stem + name not in taken and not any(stem + name[:end] in stems for end in range(1, len(name) + 1))
+    )
