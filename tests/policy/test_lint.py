@@ -202,7 +202,7 @@ CASES = [
         '- {level: Request, verbs: [update, patch, delete], resources: [{group: "", resources: [configmaps]}]}\n',
         "DL113",
         "5:20",
-        ["create", "deletecollection"],
+        ["create is recorded less", "verbs: [update, patch, delete, create]"],
     ),
     (
         "wildcard in a user",
@@ -425,6 +425,29 @@ CLEAN = [
     ("health at None", '- {level: None, nonResourceURLs: ["/livez*", "/readyz*", "/healthz*"]}\n', "DL404"),
     ("Metadata for all", "", "DL520"),
     ("a catch-all", "", "DL502"),
+    (
+        "created secrets have no name yet",
+        '- {level: Request, verbs: [create], resources: [{group: "", resources: [secrets], resourceNames: [x]}]}\n',
+        "DL301",
+    ),
+    (
+        "token reviews have no namespace",
+        "- {level: Request, namespaces: [shop], resources: [{group: authentication.k8s.io}]}\n",
+        "DL302",
+    ),
+    (
+        "a service account has its groups",
+        (
+            '- {level: Metadata, userGroups: ["system:serviceaccounts:shop"]}\n'
+            '- {level: Request, users: ["system:serviceaccount:shop:cart"], resources: [{group: ""}]}\n'
+        ),
+        "DL301",
+    ),
+    (
+        "deletions at Metadata say all there is",
+        "- {level: Request, verbs: [create, update, patch], resources: [{group: apps}]}\n",
+        "DL113",
+    ),
 ]
 
 

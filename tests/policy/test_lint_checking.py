@@ -107,6 +107,19 @@ def test_an_unknown_key_is_a_warning_where_kube_apiserver_is_followed() -> None:
     assert warning.severity is Severity.WARNING
 
 
+def test_a_lost_key_with_singular_names_is_told_of_both() -> None:
+    """Mending the key alone would leave names that match nothing."""
+    (error,) = [remark for remark in report(LOST_KEY).remarks if remark.code == "DL001"]
+    assert "its names in the plural, not deployment" in error.write
+
+
+def test_a_colon_of_the_user_does_not_part_the_advice() -> None:
+    """What is wrong and what to write are told apart outside of quoted values only."""
+    (error,) = report("- {level: None, nonResourceURLs: ['x: y']}\n").remarks
+    assert error.text == "'x: y' does not begin with '/'"
+    assert error.write.startswith("write the path")
+
+
 def test_a_duplicate_key_of_a_rule_tells_what_it_matches() -> None:
     """Of a list written twice only the last counts, and it is said what the rule then matches."""
     found = report(f"- level: None\n  users: [jane]\n  users: [joe]\n{CATCH_ALL}")
@@ -180,6 +193,18 @@ def test_a_cluster_s_own_resources_are_known() -> None:
     assert told("cats") == ["carts"]
 
 
+def test_a_whole_cluster_serves_nothing_else() -> None:
+    """With discovery of a whole cluster, groups that it does not list are told, custom ones and built-in ones."""
+    lists = [
+        {"kind": "APIResourceList", "groupVersion": version, "resources": [{"name": name, "kind": "X"}]}
+        for version, name in (("v1", "pods"), ("apps/v1", "deployments"), ("rbac.authorization.k8s.io/v1", "roles"))
+    ]
+    served = parse_discovery(json.dumps(lists).encode(), source="d")
+    rules = "- {level: Metadata, resources: [{group: shop.example}, {group: batch}, {group: apps}]}\n"
+    found = [remark.code for remark in report(rules + CATCH_ALL, discovered=served).remarks if remark.line == 5]
+    assert [code for code in found if code in {"DL102", "DL106"}] == ["DL102", "DL106"]
+
+
 def test_cis_topics_are_answered_by_first_match() -> None:
     """What CIS 3.2.2 asks for is answered with level and rule, whatever other rules say in their text."""
     everybody = '- level: None\n  userGroups: ["system:authenticated"]\n'
@@ -195,3 +220,47 @@ def test_a_release_that_is_none_is_refused() -> None:
     """A word that is no version is the user's mistake."""
     with pytest.raises(DecklogError, match="not a version"):
         check((HEAD + CATCH_ALL).encode(), source="p", kubernetes=["newest"])
+
+
+SOUND = """\
+- level: None
+  nonResourceURLs: ["/healthz*", "/livez*", "/readyz*"]
+- level: None
+  userGroups: ["system:authenticated"]
+  nonResourceURLs: ["/api*", "/openapi/*", /version, /metrics]
+- level: None
+  resources:
+  - {group: "", resources: [events]}
+  - {group: events.k8s.io, resources: [events]}
+  - {group: authorization.k8s.io, resources: [selfsubjectaccessreviews, selfsubjectrulesreviews]}
+  - {group: authentication.k8s.io, resources: [selfsubjectreviews]}
+- level: None
+  userGroups: ["system:nodes"]
+  verbs: [get, update, patch]
+  resources:
+  - {group: coordination.k8s.io, resources: [leases]}
+  - {group: "", resources: [nodes/status, pods/status]}
+- level: None
+  users: ["system:kube-scheduler", "system:kube-controller-manager"]
+  resources: [{group: coordination.k8s.io, resources: [leases]}]
+- level: None
+  users: ["system:serviceaccount:kube-system:kube-proxy"]
+  verbs: [watch]
+- level: None
+  users: ["system:serviceaccount:kube-system:horizontal-pod-autoscaler"]
+  resources: [{group: metrics.k8s.io}]
+- level: Metadata
+  resources:
+  - group: ""
+    resources: [secrets, configmaps, serviceaccounts/token, pods/exec, pods/attach, pods/portforward, services/proxy]
+  - {group: authentication.k8s.io, resources: [tokenreviews]}
+- level: Request
+  verbs: [create, update, patch, delete, deletecollection]
+- level: Metadata
+"""
+
+
+def test_a_sound_policy_has_nothing_said_of_it() -> None:
+    """A policy with bodies, without secrets and noise, passes with no remark, for every release of today."""
+    assert report(SOUND).remarks == ()
+    assert report(SOUND, kubernetes=["1.26", "1.30", "1.37"]).remarks == ()

@@ -44,6 +44,7 @@ decklog policy check --discovery ~/.kube/config policy.yaml
     "--kubernetes",
     multiple=True,
     metavar="VERSION",
+    envvar=environment_name("--kubernetes"),
     help="Check for this release; a list or a range (1.24…1.37, 1.24-1.37) says what each would do."
     f"  [default: 1.{NEWEST}]",
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from decklog.audit.event import Level
-from decklog.policy.lint.probes import OTHER, SOMEBODY, ask, by_rule, more, request
+from decklog.policy.lint.probes import OTHER, SOMEBODY, ask, by_rule, more, request, sender
 from decklog.policy.lint.remarks import listed
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def _subresources(subject: Subject, index: int, rule: Rule) -> Iterator[Remark]:
                 name
                 for name in missing
                 if (not rule.verbs or _VERB_OF.get(name, "create") in rule.verbs)
-                and _is_less(subject, index, entry.group, resource, name)
+                and _is_less(subject, rule, entry.group, resource, name)
             ]
             if less:
                 path = f"rules[{index}].resources[{number}].resources[{place}]"
                 names = [f"{resource}/{name}" for name in less]
-                levels = listed(sorted({str(_of(subject, entry.group, resource, name)[1]) for name in less}))
+                levels = listed(sorted({str(_level(subject, rule, entry.group, resource, name)) for name in less}))
                 text = f"{resource} does not stand for {listed(names)}, recorded at {levels} and not at {rule.level}"
                 instead = f"a rule that names {', '.join(names)} at the level that you want for them"
                 yield subject.remark("DL108", path, text, instead)
@@ -105,16 +105,21 @@ def _mentioned(subject: Subject, group: str, resource: str, subresource: str) ->
     )
 
 
-def _is_less(subject: Subject, index: int, group: str, resource: str, subresource: str) -> bool:
-    _, level = _of(subject, group, resource, subresource)
-    return more(subject.level(index), level)
+def _is_less(subject: Subject, rule: Rule, group: str, resource: str, subresource: str) -> bool:
+    return more(Level(rule.level), _level(subject, rule, group, resource, subresource))
 
 
-def _of(subject: Subject, group: str, resource: str, subresource: str) -> tuple[int | None, Level]:
-    verb = _VERB_OF.get(subresource, "create")
-    probe = structs.replace(_PLAIN, api_group=group, resource=resource, subresource=subresource, verb=verb)
-    decision = subject.evaluator.decide(probe, SOMEBODY)
-    return decision.rule, decision.level
+def _level(subject: Subject, rule: Rule, group: str, resource: str, subresource: str) -> Level:
+    """Give the level of a subresource's use by those, and where, that a rule is about."""
+    probe = structs.replace(
+        _PLAIN,
+        api_group=group,
+        resource=resource,
+        subresource=subresource,
+        verb=_VERB_OF.get(subresource, "create"),
+        namespace=rule.namespaces[0] if rule.namespaces else OTHER,
+    )
+    return subject.evaluator.decide(probe, sender(rule)).level
 
 
 _PLAIN: Final[Attributes] = request("", "POST", f"/api/v1/namespaces/{OTHER}/pods").attributes
@@ -144,14 +149,12 @@ def _is_as_good(subject: Subject, index: int, rule: Rule, verb: str) -> bool:
         namespace=rule.namespaces[0] if rule.namespaces else OTHER,
         name=entry.resource_names[0] if entry and entry.resource_names else "",
     )
-    user = structs.replace(
-        SOMEBODY,
-        username=rule.users[0] if rule.users else SOMEBODY.username,
-        groups=rule.user_groups or SOMEBODY.groups,
-    )
     if verb == "deletecollection" and attributes.name:
         return True  # it has no name, and so cannot be one of the rule's
-    return subject.evaluator.decide(attributes, user).level.at_least(subject.level(index))
+    level = subject.evaluator.decide(attributes, sender(rule)).level
+    if verb in {"delete", "deletecollection"} and subject.level(index) is Level.REQUEST:
+        return level.at_least(Level.METADATA)  # the request of a deletion has nothing in it
+    return level.at_least(subject.level(index))
 
 
 def _websockets(subject: Subject) -> Iterator[Remark]:
@@ -214,4 +217,5 @@ def _groups(subject: Subject) -> Iterator[Remark]:
 
 
 def _change_is_poor(subject: Subject, kind: Kind) -> bool:
-    return not _of(subject, kind.group, kind.resource, "")[1].at_least(Level.REQUEST)
+    probe = structs.replace(_PLAIN, api_group=kind.group, resource=kind.resource)
+    return not subject.evaluator.decide(probe, SOMEBODY).level.at_least(Level.REQUEST)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from decklog.policy.lint.reach import Reached
 
 _STAR_SINCE: Final = 36
+_ADVICE: Final = re.compile(r"""((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^'":])+): (.+)""", re.DOTALL)
+"""What is wrong and what would be right, as the reader joins them; a colon within quotes is the user's."""
 _WORD: Final = re.compile(r"[a-z][a-z0-9./-]{0,60}")
 _PLACE: Final = re.compile(r"rules\[(\d{1,9})\](?:\.resources\[(\d{1,9})\])?")
 
@@ -81,7 +83,8 @@ def check(
     """
     releases = [parse_release(name) for name in kubernetes] or [Release(NEWEST)]
     served = tuple(discovered)
-    kinds = built_in() | served if served else built_in()
+    discovered_groups = frozenset(kind.group for kind in served)
+    kinds = Kinds(kind for kind in built_in() if kind.group not in discovered_groups) | served
     readings = _readings(data, source, releases, lenient=lenient)
     found = [(release, _of_release(readings[release.minor], release, source, kinds, served)) for release in releases]
     subject = next((subject for _, (_, subject) in found if subject is not None), None)
@@ -159,9 +162,9 @@ def _of_finding(finding: Finding, subject: Subject | None) -> Remark:
         code = "DL002"
     if code in {"DL001", "DL002"} and subject is not None:
         text = f"{text.rstrip('?')}{_consequence(finding.path, subject)}"
-    said, colon, advice = text.partition(": ")
-    if code in {"DL000", "DL003"} and colon and advice:
-        text, write = said, advice
+    parted = _ADVICE.match(text)
+    if code in {"DL000", "DL003"} and parted is not None:
+        text, write = parted[1], parted[2]
     place = (finding.line, finding.column, finding.path)
     return Remark(code, finding.source, *place, text, write or _write(code), finding.severity)
 

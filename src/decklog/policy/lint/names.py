@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from decklog.policy.rules import GroupResources, Rule
 
 _VERSION: Final = re.compile(r"v\d+((alpha|beta)\d+)?", re.ASCII)
+_WHOLE: Final = ("", "apps", "rbac.authorization.k8s.io")
+"""Discovery that has these groups is a whole cluster's: it serves no other groups."""
 _CALLED_CORE: Final = frozenset({"core", "api", "legacy"})
 _NOT_RESOURCES: Final = {
     # What people take for a resource, and where the request is really made
@@ -79,6 +81,12 @@ def _group(subject: Subject, entry: GroupResources, path: str) -> Iterator[Remar
     group, kinds, minor = entry.group, subject.kinds, subject.release.minor
     where = f"{path}.group"
     known = kinds.of_group(group)
+    if subject.discovered.issuperset(_WHOLE) and group not in subject.discovered:
+        text = f"the cluster does not serve the group {shown(group)}"
+        near = kinds.near_group(group)
+        instead = f"group: {near}" if near in subject.discovered else "a group that kubectl api-resources shows"
+        yield subject.remark("DL106" if known else "DL102", where, text, instead)
+        return
     if known:
         if not any(kind.served(minor) for kind in known):
             yield _group_not_served(subject, group, known, where)

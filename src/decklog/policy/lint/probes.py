@@ -41,6 +41,24 @@ def service_account(name: str, namespace: str = "kube-system") -> User:
     return User(username=f"system:serviceaccount:{namespace}:{name}", groups=groups)
 
 
+def identity(username: str, group: str = "") -> User:
+    """Give a user with the groups that come with the name, and one more."""
+    if username.startswith("system:serviceaccount:") and username.count(":") == 3:
+        _, _, namespace, name = username.split(":")
+        groups = service_account(name, namespace).groups
+    elif username == ANONYMOUS.username:
+        groups = ANONYMOUS.groups
+    else:
+        groups = KUBELET.groups if username.startswith("system:node:") else (AUTHENTICATED,)
+    return User(username=username, groups=tuple(dict.fromkeys(filter(None, (group, *groups)))))
+
+
+def sender(rule: Rule) -> User:
+    """Give somebody whom a rule matches."""
+    username = rule.users[0] if rule.users else SOMEBODY.username
+    return identity(username, rule.user_groups[0] if rule.user_groups else "")
+
+
 class Probe(Struct, frozen=True):
     """One request and who sends it; None: nobody was authenticated."""
 
@@ -92,7 +110,9 @@ def first_for(subject: Subject, index: int, group: str, resource: str, subresour
         entry.group in {group, "*"} for entry in rule.resources or [_ANY]
     ):
         return ""
-    for attributes, user in islice(_requests(rule, group, resource, subresource, verbs), _ENOUGH):
+    kind = subject.kinds.find(group, resource)
+    requests = _requests(rule, group, resource, subresource, verbs, namespaced=kind is None or kind.namespaced)
+    for attributes, user in islice(requests, _ENOUGH):
         if not matches(rule, attributes, user):
             continue
         if subject.evaluator.decide(attributes, user).rule == index:
@@ -108,19 +128,21 @@ _ANY: Final = _Entry("*")
 
 
 def _requests(
-    rule: Rule, group: str, resource: str, subresource: str, verbs: tuple[str, ...]
+    rule: Rule, group: str, resource: str, subresource: str, verbs: tuple[str, ...], *, namespaced: bool
 ) -> Iterator[tuple[Attributes, User]]:
-    names = [name for entry in rule.resources for name in entry.resource_names][:_BATCH]
+    given = [name for entry in rule.resources for name in entry.resource_names][:_BATCH]
     users = rule.users[:_BATCH] or (SOMEBODY.username,)
     groups = rule.user_groups[:_BATCH] or (AUTHENTICATED,)
     plain = Attributes(
         "", "/", resource_request=True, api_group=group, resource=resource, subresource=subresource, api_version="v1"
     )
     wanted = [verb for verb in verbs if not rule.verbs or verb in rule.verbs]
-    spaces = rule.namespaces[:_BATCH] or (OTHER,)
-    for verb, name, space, user, of in product(wanted, [OTHER, *names], spaces, users, groups):
-        attributes = structs.replace(plain, verb=verb, name=name, namespace=space)
-        yield attributes, User(username=user, groups=(of,))
+    spaces = (rule.namespaces[:_BATCH] or (OTHER,)) if namespaced else ("",)
+    for verb in wanted:
+        # What is created, and a whole collection, has no name yet.
+        names = [""] if verb in {"create", "deletecollection"} and not subresource else [OTHER, *given]
+        for name, space, user, of in product(names, spaces, users, groups):
+            yield structs.replace(plain, verb=verb, name=name, namespace=space), identity(user, of)
 
 
 def more(level: Level, than: Level) -> bool:
