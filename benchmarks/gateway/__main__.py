@@ -87,7 +87,9 @@ def _scheme(
             proxies = []
             try:
                 for name in names:
-                    proxies.append(start(name, ground, upstream, core))  # noqa: PERF401  # because: what runs is stopped
+                    proxies.append(start(name, ground, upstream, core))
+                    if name == "decklog":
+                        measures.check_recorded(proxies[-1], ground.file(f"audit-{proxies[-1].port}.log"))
                 rows += _measure(scheme, measure, [*proxies, upstream], sizes, options.rounds)
             finally:
                 for proxy in proxies:

@@ -11,6 +11,8 @@ from benchmarks.gateway import load, usage
 from benchmarks.gateway.upstream import BIG_BYTES, CHUNKS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.gateway.carriers import Carrier
 
 Figures = dict[str, float]
@@ -27,6 +29,17 @@ class Sizes:
     def warm_up(self) -> int:
         """Requests before anything is measured: connections, caches and allocators are then as they stay."""
         return self.requests // 10 + 100
+
+
+def check_recorded(carrier: Carrier, log: Path) -> None:
+    """Raise RuntimeError unless the gateway writes two lines at Metadata a request: figures without them are none."""
+    asked = 10
+    load.steady(carrier, asked, 1000.0)
+    deadline = time.monotonic() + 5
+    while (lines := log.read_bytes().splitlines()) and len(lines) < 2 * asked and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if len(lines) != 2 * asked or not all(b'"level":"Metadata"' in line for line in lines):
+        raise RuntimeError(f"{len(lines)} lines were written for {asked} requests, or not at Metadata")
 
 
 def requests(carrier: Carrier, sizes: Sizes) -> Figures:
