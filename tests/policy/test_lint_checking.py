@@ -113,6 +113,13 @@ def test_a_lost_key_with_singular_names_is_told_of_both() -> None:
     assert "its names in the plural, not deployment" in error.write
 
 
+def test_a_group_with_its_version_is_an_error_with_its_code() -> None:
+    """kube-apiserver refuses the slash; the code is that of versions in groups."""
+    (error,) = report(f"- {{level: None, resources: [{{group: apps/v1}}]}}\n{CATCH_ALL}").remarks
+    assert (error.code, error.severity, error.line) == ("DL101", Severity.ERROR, 5)
+    assert error.write == "without the version it is 'apps'"
+
+
 def test_a_colon_of_the_user_does_not_part_the_advice() -> None:
     """What is wrong and what to write are told apart outside of quoted values only."""
     (error,) = report("- {level: None, nonResourceURLs: ['x: y']}\n").remarks

@@ -160,10 +160,12 @@ def _of_finding(finding: Finding, subject: Subject | None) -> Remark:
         code = "DL001"
     elif "stands here twice" in text or "<<" in text:
         code = "DL002"
+    elif finding.path.endswith("].group") and "without the version" in text:
+        code = "DL101"
     if code in {"DL001", "DL002"} and subject is not None:
         text = f"{text.rstrip('?')}{_consequence(finding.path, subject)}"
     parted = _ADVICE.match(text)
-    if code in {"DL000", "DL003"} and parted is not None:
+    if code in {"DL000", "DL003", "DL101"} and parted is not None:
         text, write = parted[1], parted[2]
     place = (finding.line, finding.column, finding.path)
     return Remark(code, finding.source, *place, text, write or _write(code), finding.severity)

@@ -24,7 +24,11 @@ class Code(Struct, frozen=True):
 CODES: Final = {
     code.id: code
     for code in (
-        Code("DL000", "the policy does not load", "kube-apiserver would not start with this file, or neither do we."),
+        Code(
+            "DL000",
+            "the policy does not load",
+            "A policy that does not load records nothing: kube-apiserver does not start with it, or we do not.",
+        ),
         Code(
             "DL001",
             "unknown key",
