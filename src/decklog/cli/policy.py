@@ -11,6 +11,11 @@ command = Helm(
             "decklog.cli.policy_check",
             "Check audit policies: errors, and warnings with a reason and what to write instead.",
         ),
+        "explain": Entry(
+            "decklog.cli.policy_explain",
+            "Explain which rule decides on a request, why none before it does, and what is written.",
+        ),
+        "test": Entry("decklog.cli.policy_test", "Test a policy against a table of requests and what is expected."),
         "diff": Entry(
             "decklog.cli.policy_diff",
             "Say what is recorded more, less or no longer when one policy takes another's place.",

@@ -164,6 +164,12 @@ def _json(value: Any) -> str:
     return visible_json(msgspec.json.encode(value).decode())
 
 
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.writelines(f"{visible_json(line)}\n" for line in text.split("\n"))
+
+
 def searched(coverage: Coverage, since: str | None, until: str | None) -> dict[str, Any]:
     """Say in JSON what an answer covers."""
     return {
