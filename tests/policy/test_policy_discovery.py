@@ -7,6 +7,7 @@ import pytest
 
 from decklog.errors import DecklogError
 from decklog.policy.discovery import parse
+from decklog.policy.kinds import Kinds
 
 LIST = {
     "kind": "APIResourceList",
@@ -65,6 +66,15 @@ def test_both_forms_say_the_same(document: dict[str, Any]) -> None:
 def test_several_documents_stand_in_one_file(data: bytes) -> None:
     """Documents may follow each other, or be in an array or a List; the core group has no name."""
     assert [kind.qualified for kind in parse(data, source="d")] == ["carts.shop.example", "pods"]
+
+
+def test_a_group_whose_server_is_down_is_known_to_be_there() -> None:
+    """Aggregated discovery lists it without resources: then nothing is said of what it has."""
+    stale = {"metadata": {"name": "metrics.k8s.io"}, "versions": [{"version": "v1beta1", "freshness": "Stale"}]}
+    (found,) = parse(bytes_of({"kind": "APIGroupDiscoveryList", "items": [stale]}), source="d")
+    assert (found.group, found.resource) == ("metrics.k8s.io", "")
+    kinds = Kinds([found])
+    assert kinds.is_open("metrics.k8s.io")
 
 
 @pytest.mark.parametrize(

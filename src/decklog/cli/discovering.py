@@ -11,7 +11,7 @@ import aiohttp
 
 from decklog.access import from_kubeconfig
 from decklog.errors import DecklogError
-from decklog.policy.discovery import MAX_BYTES, parse
+from decklog.policy.discovery import MAX_BYTES, parse, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,8 @@ class _Server:
                 answer, kind = await self._get(path)
                 if kind == "APIResourceList":
                     found += parse(answer, source=f"{self._access.server}{path}")
+                else:
+                    found.append(unknown(path.split("/")[2]))
         return tuple(found)
 
     async def _get(self, path: str) -> tuple[bytes, str]:

@@ -28,6 +28,11 @@ def parse(data: bytes, *, source: str) -> tuple[Kind, ...]:
     return found
 
 
+def unknown(group: str) -> Kind:
+    """Give what stands for a group whose resources could not be had."""
+    return Kind(group, "", "", "")
+
+
 def _documents(data: bytes, source: str) -> Iterator[dict[str, Any]]:
     if len(data) > MAX_BYTES:
         raise DecklogError(f"{source} is larger than {MAX_BYTES >> 20} MiB, which no discovery document is")
@@ -106,7 +111,8 @@ def _of_group(item: dict[str, Any]) -> Iterator[Kind]:
             namespaced = row.get("scope") == "Namespaced"
             # The first version is the preferred one, and its word counts.
             rows.setdefault(row["resource"], _kind(group, row["resource"], kind, singular, namespaced, below, row))
-    yield from rows.values()
+    # A server that is down behind an aggregated API leaves its group without resources.
+    yield from rows.values() or (unknown(group),)
 
 
 def _kind(

@@ -24,7 +24,7 @@ _STILL: Final = 1 << 16
 
 
 class Kind(Struct, frozen=True):
-    """One resource of one API group."""
+    """One resource of one API group. With an empty name: the group is there, and what it has is not known."""
 
     group: str
     resource: str
@@ -65,6 +65,8 @@ class Kinds:
         for row in self._by_name.values():
             self._by_resource.setdefault(row.resource, []).append(row)
             self._by_group.setdefault(row.group, []).append(row)
+            if not row.resource:
+                continue
             for spelling in dict.fromkeys((row.kind.lower(), row.singular, *row.short_names)):
                 self._by_spelling.setdefault(spelling, []).append(row)
 
@@ -83,6 +85,10 @@ class Kinds:
     def of_group(self, group: str) -> tuple[Kind, ...]:
         """Give the resources of a group; none: the group is not known."""
         return tuple(self._by_group.get(group, ()))
+
+    def is_open(self, group: str) -> bool:
+        """Whether a group may have resources that are not known: then no name in it is wrong."""
+        return not self.of_group(group) or (group, "") in self._by_name
 
     def find(self, group: str, resource: str) -> Kind | None:
         """Find a resource of a group."""

@@ -169,7 +169,7 @@ def _known(subject: Subject, group: str, resource: str) -> Kind | None:
 def _unknown(subject: Subject, group: str, resource: str, subresource: str, where: str) -> Remark | None:
     kinds = subject.kinds
     tail = f"/{subresource}" if subresource else ""
-    complete = group == "*" or bool(kinds.of_group(group))
+    complete = group == "*" or not kinds.is_open(group)
     spelled = [kind for kind in kinds.spelled(resource, group) if complete]
     here = [kind for kind in spelled if group in {kind.group, "*"}]
     if resource != resource.lower():
@@ -225,7 +225,7 @@ def _quoted(group: str) -> str:
 
 def _any_subresource(subject: Subject, group: str, subresource: str, where: str) -> Iterator[Remark]:
     kinds = subject.kinds.of_group(group) if group != "*" else tuple(subject.kinds)
-    if not kinds or subresource == "*" or (group == "*" and not subject.discovered):
+    if subresource == "*" or (not subject.discovered if group == "*" else subject.kinds.is_open(group)):
         return
     if not any(subresource in kind.subresources for kind in kinds):
         has = listed(sorted({f"*/{name}" for kind in kinds for name in kind.subresources}), 12)
