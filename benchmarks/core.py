@@ -13,7 +13,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch, decision, encode, log_writer, path, webhook
+from benchmarks import batch, decision, encode, log_writer, path, policy_log, webhook
 
 PARTS = {
     "decision": decision.run,
@@ -22,6 +22,7 @@ PARTS = {
     "log": log_writer.run,
     "batch": batch.run,
     "webhook": webhook.run,
+    "policy": policy_log.run,
 }
 
 

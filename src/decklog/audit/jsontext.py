@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_DEPTH: Final = 10_000
 """Levels of nesting that Go's parser takes."""
@@ -30,6 +33,9 @@ _MARK: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]', re.DOTALL)
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NO_BYTE: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+_GO_ESCAPED: Final = re.compile(rb"[<>&]|\xe2\x80[\xa8\xa9]")
+"""What Go escapes in strings, though JSON does not ask for it."""
 
 _A_STRING: Final = 0x00
 _A_SCALAR: Final = 0x01
@@ -158,6 +164,18 @@ def members(raw: bytes) -> list[tuple[str, bytes]]:
         raise WireError("not a JSON object")
     pieces = _pieces(raw)
     return [(string(key), value) for key, value in zip(pieces[::2], pieces[1::2], strict=True)]
+
+
+def join(pairs: Iterable[tuple[str, bytes]]) -> bytes:
+    """Put an object together of names and raw values, with Go's escapes in the names; the inverse of `members`."""
+    return b"{" + b",".join(_name(name) + b":" + value for name, value in pairs) + b"}"
+
+
+def _name(name: str) -> bytes:
+    quoted = dump(name)
+    if name.isascii() and not _GO_ESCAPED.search(quoted):
+        return quoted
+    return _GO_ESCAPED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), quoted)
 
 
 def elements(raw: bytes) -> list[bytes]:

@@ -95,15 +95,11 @@ def _without(raw: bytes, lists: dict[str, Callable[[bytes], bytes]]) -> bytes:
     for key, value in jsontext.members(raw):
         kept = value
         if key == "metadata" and _may_hold(value):
-            kept = _join([pair for pair in jsontext.members(value) if pair[0] != "managedFields"])
+            kept = jsontext.join([pair for pair in jsontext.members(value) if pair[0] != "managedFields"])
         elif key in lists and value.startswith(b"["):
             kept = b"[" + b",".join(map(lists[key], jsontext.elements(value))) + b"]"
         pairs.append((key, kept))
-    return _join(pairs)
-
-
-def _join(pairs: list[tuple[str, bytes]]) -> bytes:
-    return b"{" + b",".join(jsontext.dump(key) + b":" + value for key, value in pairs) + b"}"
+    return jsontext.join(pairs)
 
 
 def _may_hold(raw: bytes) -> bool:
@@ -117,4 +113,6 @@ def _stripped(entry: bytes) -> bytes:
 def _row_stripped(row: bytes) -> bytes:
     if not _may_hold(row):
         return row
-    return _join([(key, _stripped(value) if key == "object" else value) for key, value in jsontext.members(row)])
+    return jsontext.join(
+        [(key, _stripped(value) if key == "object" else value) for key, value in jsontext.members(row)]
+    )

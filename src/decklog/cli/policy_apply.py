@@ -11,7 +11,7 @@ import msgspec
 from decklog.ask.terminal import visible_json
 from decklog.cli.policy_logs import INCOMPLETE, log_options, percent, policy_options, size
 from decklog.cli.searching import tell
-from decklog.policy.apply import Applied, apply
+from decklog.policy.apply import Applied, apply, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,9 +71,8 @@ def _write(lines: Iterable[bytes]) -> None:
             out.write(visible_json(line.decode("utf-8", "replace")) + "\n")
         return
     out.flush()
-    write = out.buffer.write
-    for line in lines:
-        write(line + b"\n")
+    for block in blocks(lines):
+        out.buffer.write(block)
     out.buffer.flush()
 
 

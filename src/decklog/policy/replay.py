@@ -201,8 +201,8 @@ class Replay:
         )
         if self._below:
             yield (
-                f"{self._below:,} kept events were recorded at a lower level than the candidate asks for: the bodies"
-                " that it would add are not in the log, so its bytes are counted too low"
+                f"{self._below:,} of the kept events stand in the log at a lower level than the candidate asks for:"
+                " the bodies that it would add are not in the log, so its bytes are counted too low"
             )
         started = self._stages.get(Stage.REQUEST_RECEIVED, _NOTHING)[0]
         if self._starts_wanted > started:
@@ -212,7 +212,7 @@ class Replay:
                 " events are to be expected"
             )
         if self._unreadable:
-            yield f"{self._unreadable:,} lines could not be read and are counted nowhere"
+            yield f"could not be read and are counted nowhere: {self._unreadable:,} of the lines"
         if not span_s:
             yield "the log spans no time: nothing can be said of a day"
         elif span_s < SHORT_SPAN_S:

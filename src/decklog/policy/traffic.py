@@ -80,7 +80,7 @@ class Traffic:
         _count(self.total, event, size)
         if event.stage == _RECEIVED:
             _count(self.received, event, size)
-        if event.request_object or event.response_object:
+        if len(event.request_object) or len(event.response_object):
             self.with_bodies += 1
         time = event.stage_timestamp
         if time:
