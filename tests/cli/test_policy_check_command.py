@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -192,6 +193,17 @@ def test_foreign_text_cannot_act_on_a_terminal(file: Path) -> None:
         done = run_on_terminal("policy", "check", file, "-o", output)
         assert "\x1b" not in done.out
         assert "\x07" not in done.out
+
+
+@pytest.mark.parametrize("output", ["text", "json", "sarif"])
+def test_names_that_are_no_text_are_reported(tmp_path: Path, output: str) -> None:
+    """A file name that is no UTF-8, and half characters in a policy of JSON, end in a report."""
+    file = tmp_path / os.fsdecode(b"\xff.yaml")
+    half = '{"level":"None","nonResourceURLs":["/\\ud800?x"],"verbs":["\\ud800"],"users":["\\udfff*"],"\\ud83d":1}'
+    file.write_text('{"apiVersion":"audit.k8s.io/v1","kind":"Policy","rules":[' + half + ', {"level":"Metadata"}]}')
+    done = run("policy", "check", file, tmp_path / os.fsdecode(b"missing-\xfe"), "-o", output, "--witness")
+    assert (done.code, done.err) == (2, "")
+    assert "DL114" in done.out
 
 
 DISCOVERED = (

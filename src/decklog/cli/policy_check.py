@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, Final
@@ -163,10 +164,12 @@ def _read(path: str) -> tuple[str, bytes | Report]:
 
     if path == "-":
         return "<stdin>", sys.stdin.buffer.read(MAX_BYTES + 1)
+    # A name that is no text keeps its letters; its other bytes can stand in no report.
+    source = os.fsencode(path).decode("utf-8", "replace")
     try:
-        return path, read(path)
+        return source, read(path)
     except PolicyError as error:
-        return path, unreadable(path, error)
+        return source, unreadable(source, error)
 
 
 def _without(report: Report, ignored: frozenset[str]) -> Report:

@@ -16,7 +16,7 @@ from decklog.policy.findings import Finding, PolicyError, Severity
 from decklog.policy.kinds import Kinds, built_in
 from decklog.policy.lint import bodies, changes, coverage, identities, lists, names, reach, volume
 from decklog.policy.lint.described import described, entry_described
-from decklog.policy.lint.remarks import Remark, Subject, listed
+from decklog.policy.lint.remarks import Remark, Subject, encodable, listed
 from decklog.policy.reader import Loaded, parse
 from decklog.policy.releases import NEWEST, Release, parse_release
 
@@ -103,7 +103,8 @@ def check(
 
 def unreadable(source: str, error: PolicyError) -> Report:
     """Report a file whose bytes could not be had."""
-    return Report(source, tuple(_of_finding(finding, None) for finding in error.findings), ())
+    remarks = (structs.replace(_of_finding(finding, None), source=source) for finding in error.findings)
+    return Report(source, tuple(remarks), ())
 
 
 class _Reading(Struct, frozen=True):
@@ -167,8 +168,10 @@ def _of_finding(finding: Finding, subject: Subject | None) -> Remark:
     parted = _ADVICE.match(text)
     if code in {"DL000", "DL003", "DL101"} and parted is not None:
         text, write = parted[1], parted[2]
-    place = (finding.line, finding.column, finding.path)
-    return Remark(code, finding.source, *place, text, write or _write(code), finding.severity)
+    place = (finding.line, finding.column, encodable(finding.path))
+    return Remark(
+        code, finding.source, *place, encodable(text), encodable(write or _write(code)), severity=finding.severity
+    )
 
 
 def _with_lost_names(remarks: list[Remark], data: bytes) -> list[Remark]:
@@ -237,8 +240,8 @@ def _verdict(release: Release, reading: _Reading) -> Verdict:
     outcome = reading.lenient if isinstance(reading.strict, PolicyError) else reading.strict
     if isinstance(outcome, PolicyError):
         reference = outcome.reference
-        return Verdict(str(release), starts=not reference, says=reference or outcome.reference_warning)
-    return Verdict(str(release), starts=True, says=outcome.reference_warning)
+        return Verdict(str(release), starts=not reference, says=encodable(reference or outcome.reference_warning))
+    return Verdict(str(release), starts=True, says=encodable(outcome.reference_warning))
 
 
 def _merged(said: list[tuple[Release, list[Remark]]], releases: list[Release]) -> tuple[Remark, ...]:

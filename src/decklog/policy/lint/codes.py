@@ -65,7 +65,7 @@ CODES: Final = {
         Code(
             "DL106",
             "resource not served by the release",
-            "No request is about what the API server of that release does not serve.",
+            "No request is about what the API server does not serve.",
         ),
         Code("DL107", "subresource that does not exist", "No request is about it: this matches nothing."),
         Code(

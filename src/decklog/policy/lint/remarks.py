@@ -80,11 +80,16 @@ class Subject:
     def remark(self, code: str, path: str, text: str, write: str) -> Remark:
         """Make a remark at a field."""
         line, column = self.at(path)
-        return Remark(code, self.source, line, column, path, text, write)
+        return Remark(code, self.source, line, column, path, encodable(text), encodable(write))
 
     def where(self, index: int | None) -> str:
         """Say which rule decided."""
         return "no rule matches" if index is None else f"the rule on line {self.line(index)}"
+
+
+def encodable(text: str) -> str:
+    """Give a text of the user's without lone surrogates, which a policy of JSON can spell and no output can carry."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def listed(words: list[str] | tuple[str, ...], most: int = 8) -> str:
