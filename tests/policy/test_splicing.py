@@ -29,8 +29,10 @@ def test_both_ways_give_the_same_line(level: str, monkeypatch: pytest.MonkeyPatc
     """Cutting by offsets and taking apart come to the same bytes."""
     data = line()
     quick = Splicer().lower(data, read(data), level, "n")
-    monkeypatch.setattr(splicing, "_spliced", lambda *_: None)
+    assert Splicer().lowered_size(data, read(data), level) == len(Splicer().lower(data, read(data), level, ""))
+    monkeypatch.setattr(splicing, "_places", lambda *_: None)
     assert Splicer().lower(data, read(data), level, "n") == quick
+    assert Splicer().lowered_size(data, read(data), level) == len(Splicer().lower(data, read(data), level, ""))
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

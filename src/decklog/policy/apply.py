@@ -104,6 +104,15 @@ class Applier:
         level, bodies, note = change
         return self._splicer.rewrite(line, event, level, bodies, note if self._mark else "")
 
+    def size(self, line: bytes, event: Recorded, decision: Decision) -> int | None:
+        """Give the length of what `outcome` gives without an annotation, of most lines without making it."""
+        allowed, held = rank_of(decision.level), RANK.get(event.level, HIGHEST + 1)
+        strips = decision.omit_managed_fields and _MANAGED in line
+        if 0 < allowed < held <= HIGHEST and not strips and event.stage not in decision.omit_stages:
+            return self._splicer.lowered_size(line, event, _NAMES[allowed])
+        kept = self.outcome(line, event, decision)
+        return None if kept is None else len(kept)
+
     def _change(self, event: Recorded, decision: Decision) -> tuple[str, tuple[bytes, bytes], str] | None:
         """Find the level, the bodies and the annotation that an event is to have; None: it stays as it is."""
         allowed = rank_of(decision.level)

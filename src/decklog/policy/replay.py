@@ -102,7 +102,7 @@ class Replay:
         """`levels`: of the candidate's rules, in order."""
         self._decide = decide
         self._levels = tuple(levels)
-        self._outcome = Applier(decide, mark=False).outcome
+        self._size = Applier(decide, mark=False).size
         self._groups: dict[_Group, list[int]] = {}
         self._rules: dict[int | None, list[int]] = {}
         self._users: dict[str, list[int]] = {}
@@ -120,15 +120,15 @@ class Replay:
             self._unreadable += 1
             return
         decision = self._decide(event)
-        kept = self._outcome(line, event, decision)
+        kept = self._size(line, event, decision)
         group = self._group(event, decision)
         size = len(line) + 1
         group[0] += 1
         group[1] += size
         if kept is not None:
             group[2] += 1
-            group[3] += len(kept) + 1
-            if kept is not line:
+            group[3] += kept + 1
+            if kept != size - 1:
                 self._lowered += 1
             elif RANK.get(event.level, 4) < rank_of(decision.level):
                 self._below += 1

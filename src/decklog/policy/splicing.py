@@ -48,11 +48,24 @@ class Splicer:
         """
         old = bytes(event.annotations)
         notes = self._noted(old, note) if note else old
-        spliced = _spliced(line, event, level, len(old), notes)
-        if spliced is not None:
-            return spliced
-        request = bytes(event.request_object) if level == _LEVEL_REQUEST else b""
-        return _rebuilt(line, level, (request, b""), notes)
+        places = _places(line, event, len(old))
+        if places is None:
+            request = bytes(event.request_object) if level == _LEVEL_REQUEST else b""
+            return _rebuilt(line, level, (request, b""), notes)
+        start, body, body_end, times, times_end = places
+        kept = line[start : body_end if level == _LEVEL_REQUEST else body]
+        if notes:
+            return b"".join((_begin(level), kept, line[times:times_end], _NOTES, notes, b"}"))
+        return b"".join((_begin(level), kept, line[times:times_end], b"}"))
+
+    def lowered_size(self, line: bytes, event: Recorded, level: str) -> int:
+        """Give the length of what `lower` gives without a note: of most lines without making it."""
+        places = _places(line, event, len(event.annotations))
+        if places is None:
+            return len(self.lower(line, event, level, ""))
+        start, body, body_end, times, _ = places
+        kept = (body_end if level == _LEVEL_REQUEST else body) - start
+        return len(_begin(level)) + kept + len(line) - times
 
     def rewrite(self, line: bytes, event: Recorded, level: str, bodies: tuple[bytes, bytes], note: str) -> bytes:
         """Give the line with `level` and with these request and response bodies (empty: none); `note` as above."""
@@ -85,44 +98,39 @@ def annotated(old: bytes, note: str) -> bytes:
     return jsontext.join(others)
 
 
-def _spliced(line: bytes, event: Recorded, level: str, old_notes: int, notes: bytes) -> bytes | None:
-    """Cut and join; None if the line is not laid out as Kubernetes does it."""
+def _places(line: bytes, event: Recorded, notes: int) -> tuple[int, int, int, int, int] | None:
+    """Find where to cut: behind the level; before and behind the request's body; before and behind the times.
+
+    `notes`: the length of the annotations, 0 for none. None: the line is not laid out as Kubernetes does it.
+    """
     # Flat, and by offsets instead of copies: at this rate a copy of a body is what costs.
     begin = _begin(event.level)
     received, staged = event.request_received_timestamp, event.stage_timestamp
     if received is None or staged is None or not line.startswith(begin):
         return None
-    end = len(line) - 1
-    if old_notes:
-        end -= old_notes + len(_NOTES)
-        if not line.startswith(_NOTES, end):
-            return None
-    times_end = end
-    end -= len(staged) + 1 + len(_STAGED)
-    if not line.startswith(_STAGED, end):
-        return None
-    end -= len(received) + 1 + len(_RECEIVED)
-    if not line.startswith(_RECEIVED, end):
-        return None
-    times = line[end:times_end]
-    if size := len(event.response_object):
-        end -= size + len(_RESPONSE)
-        if not line.startswith(_RESPONSE, end):
-            return None
-    request = b""
-    if size := len(event.request_object):
-        start = end - size - len(_REQUEST)
-        if not line.startswith(_REQUEST, start):
-            return None
-        if level == _LEVEL_REQUEST:
-            request = line[start:end]
-        end = start
-    middle = line[len(begin) : end]
-    if _BODY in middle:
-        return None  # a body's name stands there once more: only the slow way finds all
+    times_end = len(line) - 1
     if notes:
-        return b"".join((_begin(level), middle, request, times, _NOTES, notes, b"}"))
-    return b"".join((_begin(level), middle, request, times, b"}"))
+        times_end -= notes + len(_NOTES)
+        if not line.startswith(_NOTES, times_end):
+            return None
+    times = times_end - len(staged) - 1 - len(_STAGED)
+    if not line.startswith(_STAGED, times):
+        return None
+    times -= len(received) + 1 + len(_RECEIVED)
+    if not line.startswith(_RECEIVED, times):
+        return None
+    body = body_end = times
+    if size := len(event.response_object):
+        body = body_end = times - size - len(_RESPONSE)
+        if not line.startswith(_RESPONSE, body_end):
+            return None
+    if size := len(event.request_object):
+        body = body_end - size - len(_REQUEST)
+        if not line.startswith(_REQUEST, body):
+            return None
+    if line.find(_BODY, len(begin), body) >= 0:
+        return None  # a body's name stands there once more: only the slow way finds all
+    return len(begin), body, body_end, times, times_end
 
 
 def _begin(level: str) -> bytes:

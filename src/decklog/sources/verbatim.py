@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from decklog.sources.places import Place
     from decklog.sources.record import Coverage
 
+_SPACE: Final = 0x20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -58,7 +59,7 @@ def _lines_of(file: _Metered, name: str, coverage: Coverage, max_line_bytes: int
     for number, line in enumerate(lines(chunks(file), max_line_bytes), start=1):
         if line is None:
             _too_long(coverage, name, number, max_line_bytes)
-        elif line and not line.isspace():
+        elif line and (line[0] > _SPACE or not line.isspace()):
             coverage.lines += 1
             yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
 
