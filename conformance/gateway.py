@@ -241,6 +241,7 @@ class _Site:
             towards=Onward("front-proxy", self._upstream, Permissions(questions)),
             counters=counters,
             new_id=lambda: self._upstream.row["auditID"] or "",
+            grouped=True,
         )
 
     async def _events(self, row: Row) -> list[Event]:

@@ -181,6 +181,7 @@ async def gateway_to(
         counters=counters,
         intents=chosen.intents,
         new_id=sequential_ids(),
+        grouped=type(chosen.sink) is MemoryBackend,  # others wait, or fail, for one request alone
     )
     sock = socket.create_server(("127.0.0.1", 0))
     async with chosen.sink:

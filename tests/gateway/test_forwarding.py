@@ -75,6 +75,7 @@ def test_an_absolute_target_loses_its_front_and_goes_nowhere_else() -> None:
     read = head(target=b"https://HERE:8443/api?x=1")
     check_target(read)
     assert Forwarding(b"api:6443", is_identity_header).target(read) == b"/api?x=1"
+    assert Forwarding(b"api:6443", is_identity_header).target(head(target=b"/a#b?c=#d")) == b"/a%23b?c=%23d"
     for target in (b"https://elsewhere/api", b"ftp://here:8443/", b"api"):
         with pytest.raises(HeadError):
             check_target(head(target=target))

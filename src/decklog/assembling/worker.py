@@ -68,6 +68,11 @@ class NoSink:
         """Let them go."""
 
 
+def _in_groups(options: AuditOptions) -> bool:
+    """Whether events of several requests may be stored in one call: not where one could spoil a POST for all."""
+    return not options.webhook.enabled or options.webhook.mode == "batch"
+
+
 def share(options: AuditOptions, number: int, count: int) -> AuditOptions:
     """Give what is one worker's own of what all are told to use together."""
     webhook = options.webhook
@@ -129,6 +134,7 @@ class GatewayWorker:
                 counters=self._counters,
                 intents=self._auditing.intents,
                 is_identity=self._is_identity,
+                grouped=_in_groups(self._settings.audit),
             )
             await self._gateway.start()
             await self._gateway.listen(self._worker.listener, self._context())

@@ -47,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
         "_reading",
         "_scanned",
         "_since",
+        "_turn",
         "certificate",
         "closes",
         "exchange",
@@ -67,6 +68,7 @@ class ClientConnection(asyncio.Protocol):
         self.tunnel = False
         self.closes = False
         """Whether the connection ends with the answer that is under way."""
+        self._turn = gateway.turn
         self._buffer = b""
         self._scanned = 0
         self._chunks: Chunks | None = None
@@ -152,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send to the client."""
         if not self._lost:
-            self.transport.write(data)
+            self._turn.write(self.transport, data)
 
     def wanted(self) -> None:
         """Let the body come: the upstream is there."""
@@ -181,6 +183,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self.closes = True
         if flush:
+            self._turn.send()
             self.transport.close()
         else:
             self.transport.abort()
@@ -201,6 +204,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Close; a client that is still sending gets a moment to read the answer first."""
+        self._turn.send()
         self.closes = True
         if self._reading and not self.transport.is_closing():
             self._lingering = True

@@ -153,17 +153,27 @@ class Exchange:
             return
         try:
             event = recording.received()
+            if event is not None and gateway.grouped:
+                gateway.turn.arrived(event, self)
+                return
             waiting = gateway.sink.process((event,)) if event is not None else None
             if gateway.intents is not None and (intent := recording.intent()) is not None:
                 gateway.intents.open(intent)
                 self._intent = intent
         except Exception as error:  # noqa: BLE001  # because: whatever failed, the request must not go on unrecorded
-            self._not_stored(error)
+            self.not_stored(error)
             return
-        if waiting is None:
-            self._forward()
-        else:
-            self._later(self._stored(waiting))
+        self.stored(waiting)
+
+    def stored(self, waiting: Awaitable[None] | None) -> None:
+        """Go on: the first event is stored, or will be once `waiting` is over."""
+        try:
+            if waiting is None:
+                self._forward()
+            else:
+                self._later(self._stored(waiting))
+        except Exception as error:  # noqa: BLE001  # because: our own fault becomes a Panic event, not a silence
+            self.fault(error)
 
     def _unknown(self, caller: Caller, early: str | None) -> None:
         """Answer somebody whom nobody knows, or whose deadline is no duration."""
@@ -181,11 +191,12 @@ class Exchange:
         try:
             await self._gateway.shielded(waiting, 1)
         except Exception as error:  # noqa: BLE001  # because: see `_identified`
-            self._not_stored(error)
+            self.not_stored(error)
         else:
             self._forward()
 
-    def _not_stored(self, error: Exception) -> None:
+    def not_stored(self, error: Exception) -> None:
+        """Refuse the request: nothing of it goes on."""
         gateway = self._gateway
         gateway.counters.requests_rejected_total += 1
         logger.error("request refused, its audit event could not be stored: %s", gateway.cause_of(error))
@@ -326,7 +337,7 @@ class Exchange:
         beginning = data if pieces is None else b"".join(pieces[:1])
         events = witness.answering(code, content_type, encoding, beginning)
         if events:
-            self._late(events)
+            self._tell(events)
         lines.append(b"Connection: close\r\n\r\n" if closes else b"\r\n")
         lines.append(data)
         client.write(b"".join(lines))
@@ -377,7 +388,14 @@ class Exchange:
         """Deliver the last events, and give the client's connection free once they are."""
         self.over = True
         self.asked_at = 0.0
-        waiting = self._late(events) if events else None
+        gateway = self._gateway
+        if events and gateway.grouped:
+            gateway.turn.ended(events, self)
+        else:
+            self.told(gateway.late(events) if events else None)
+
+    def told(self, waiting: Awaitable[bool] | None) -> None:
+        """Finish: the last events are stored, or will be once `waiting` is over."""
         if waiting is None:
             self._finish(stored=True)
         else:
@@ -393,8 +411,13 @@ class Exchange:
         if not self._gone:
             self._client.finished(self, keep_alive=self._request_ended and not self.upgrades)
 
-    def _late(self, events: tuple[Event, ...]) -> Awaitable[bool] | None:
-        return self._gateway.late(events)
+    def _tell(self, events: tuple[Event, ...]) -> None:
+        """Deliver events of a request that goes on."""
+        gateway = self._gateway
+        if gateway.grouped:
+            gateway.turn.ended(events, None)
+        else:
+            gateway.late(events)
 
     # Switched connections
 
@@ -407,7 +430,7 @@ class Exchange:
         self._answered = True
         events = witness.answering(101)
         if events:
-            self._late(events)
+            self._tell(events)
         lines, *_ = self._gateway.forwarding.response(head)
         protocol = next((value for name, value in head.headers if name == b"upgrade"), self._head.upgrade)
         lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % protocol)

@@ -22,6 +22,7 @@ from decklog.gateway.client import ClientConnection
 from decklog.gateway.exchange import UNJUDGED
 from decklog.gateway.forwarding import Forwarding
 from decklog.gateway.towards import is_identity_header
+from decklog.gateway.turn import Turn
 from decklog.gateway.upstream import Pool
 from decklog.http1 import HeadError, Heads
 from decklog.recorder.answers import Answer
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from decklog.audit.event import Event, User
     from decklog.audit.intent import Intents
     from decklog.audit.sink import Sink
+    from decklog.gateway.exchange import Exchange
     from decklog.gateway.identity import Identify
     from decklog.gateway.options import GatewayOptions
     from decklog.gateway.towards import Towards
@@ -81,7 +83,8 @@ class RandomIds:
 class Gateway:
     """A reverse proxy that audits. `decide` may be replaced at any time; requests under way keep their decision.
 
-    `is_identity`: which headers (lower case) tell an identity, and so never go on as they came.
+    `is_identity`: which headers (lower case) tell an identity, and so never go on as they came. `grouped`: the sink may
+    be given the events of several requests in one call, as it fails for all of them or for none (a log, a batch).
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Gateway:
         counters: AuditCounters,
         intents: Intents | None = None,
         is_identity: Callable[[bytes], bool] = is_identity_header,
+        grouped: bool = False,
         new_id: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -113,6 +117,8 @@ class Gateway:
         self.intents = intents
         self.new_id = new_id if new_id is not None else RandomIds()
         self.heads = Heads()
+        self.grouped = grouped
+        self.turn = Turn(self._store_arrived, self._store_ended)
         self.replaces_odd_ids = options.audit_id == "replace-odd"
         host = access.host if ":" not in access.host else f"[{access.host}]"
         self.forwarding = Forwarding(f"{host}:{access.port}".encode(), is_identity, access.base_path)
@@ -133,6 +139,7 @@ class Gateway:
         return Pool(
             access,
             self.heads,
+            self.turn,
             own_certificate=own,
             connect_timeout_s=self.options.connect_timeout_s,
             buffer_bytes=self.options.buffer_bytes,
@@ -187,6 +194,7 @@ class Gateway:
         for client in list(self._clients):
             client.cut()
         await asyncio.sleep(0)
+        self.turn.over()
         for pool in self._pools.values():
             pool.close()
         if self._sends:
@@ -261,6 +269,25 @@ class Gateway:
 
         sending.add_done_callback(over)
         await asyncio.shield(sending)
+
+    def _store_arrived(self, arrived: Sequence[tuple[Event, Exchange]]) -> None:
+        """Store the first events of several requests in one call, and let them go on, or not."""
+        try:
+            waiting = self.sink.process([event for event, _ in arrived])
+        except Exception as error:  # noqa: BLE001  # because: whatever failed, no request may go on unrecorded
+            for _, exchange in arrived:
+                exchange.not_stored(error)
+            return
+        waiting = waiting if waiting is None else asyncio.ensure_future(waiting)  # many wait for it
+        for _, exchange in arrived:
+            exchange.stored(waiting)
+
+    def _store_ended(self, ended: Sequence[tuple[Sequence[Event], Exchange | None]]) -> None:
+        """Store the later events of several requests in one call."""
+        waiting = self.late([event for events, _ in ended for event in events])
+        for _, exchange in ended:
+            if exchange is not None:
+                exchange.told(waiting)
 
     def late(self, events: Sequence[Event]) -> asyncio.Future[bool] | None:
         """Deliver what can refuse nothing any more; a failure is counted where it happens, and told here.

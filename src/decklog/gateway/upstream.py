@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from decklog.gateway.turn import Turn
     from decklog.http1 import Heads
 
 IDLE_S: Final = 55.0
@@ -145,11 +146,11 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = exchange
         self.received = False
         self._head = None
-        self.transport.write(data)
+        self.pool.turn.write(self.transport, data)
 
     def write(self, data: bytes) -> None:
         """Send more of it."""
-        self.transport.write(data)
+        self.pool.turn.write(self.transport, data)
 
     def abort(self) -> None:
         """End the connection at once: its exchange hears nothing of it."""
@@ -161,6 +162,7 @@ class UpstreamConnection(asyncio.Protocol):
         """End the connection once all is sent: its exchange hears nothing of it."""
         self.exchange = None
         self._lost = True
+        self.pool.turn.send()
         self.transport.close()
 
     def read(self, *, paused: bool) -> None:
@@ -324,6 +326,7 @@ class Pool:
         self,
         server: Server,
         heads: Heads,
+        turn: Turn,
         *,
         own_certificate: bool,
         connect_timeout_s: float,
@@ -332,6 +335,7 @@ class Pool:
     ) -> None:
         self._server = server
         self._heads = heads
+        self.turn = turn
         self._own_certificate = own_certificate
         self._timeout_s = connect_timeout_s
         self._buffer_bytes = buffer_bytes
