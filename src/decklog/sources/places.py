@@ -1,4 +1,4 @@
-"""Places: what the user named (a file, a directory, ``-``) becomes the list of files to read, in time order.
+"""Places: what the user named (a file, a directory, a glob, ``-``) becomes the list of files to read, in time order.
 
 A log may be rotated at any moment while it is read. So the file that is being written is opened before its older parts
 are listed, and both are done again if it was rotated in between: all that had been written by then is read, and read
@@ -8,13 +8,14 @@ name. Files are told apart by device and inode.
 
 from __future__ import annotations
 
+import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from decklog.errors import DecklogError
-from decklog.sources.families import PACKED, families, older_parts, part_of
+from decklog.sources.families import PACKED, families, older_parts, part_of, unpacked_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,7 +48,10 @@ class Place:
         try:
             return _opened(self.path)
         except FileNotFoundError:
-            return _opened(self.path + PACKED)
+            for packed in PACKED[:-1]:
+                if (file := _opened_if_there(Path(self.path + packed))) is not None:
+                    return file
+            return _opened(self.path + PACKED[-1])
 
     def close(self) -> None:
         """Let go of a file that was opened in advance; standard input is its owner's."""
@@ -57,6 +61,9 @@ class Place:
 
 def find(paths: Iterable[str], stdin: BinaryIO, *, rotated: bool = True) -> list[Place]:
     """Find the files behind `paths`, each once; `rotated`: with the older parts of each log.
+
+    A path that is not there and has ``*``, ``?`` or ``[`` in it is a glob, ``**`` any depth of directories: for shells
+    that do not expand it (a configuration file, a quoted argument).
 
     Raises DecklogError, before anything is read, for a path that is not there or must not be read.
     """
@@ -80,11 +87,22 @@ def _behind(path: str, stdin: BinaryIO, *, rotated: bool) -> list[Place]:
     try:
         if Path(path).is_dir():
             return _directory(Path(path), rotated=rotated)
+        if glob.has_magic(path) and not os.path.lexists(path):
+            return _matching(path, stdin, rotated=rotated)
         return _family(Path(path)) if rotated else [Place(path, _opened(path))]
     except FileNotFoundError:
         raise DecklogError(f"{path} is not there: name an audit log, a directory of them, or -") from None
     except OSError as error:
         raise DecklogError(f"cannot read {path} ({error.strerror}): run as a user who may, or copy it") from error
+
+
+def _matching(pattern: str, stdin: BinaryIO, *, rotated: bool) -> list[Place]:
+    """Give the files that a glob names, oldest part first within a log; directories that it names are read, too."""
+    names = glob.glob(pattern, recursive=True)  # noqa: PTH207  # because: Path.glob takes no absolute pattern
+    if not names:
+        raise FileNotFoundError(pattern)
+    order = {path: (str(Path(path).with_name((part := part_of(Path(path).name)).head)), part.age) for path in names}
+    return [place for path in sorted(names, key=order.__getitem__) for place in _behind(path, stdin, rotated=rotated)]
 
 
 def _family(path: Path, attempts: int = ATTEMPTS) -> list[Place]:
@@ -115,7 +133,9 @@ def _directory(directory: Path, *, rotated: bool, attempts: int = ATTEMPTS) -> l
     found = families(_settled(lambda: _log_names(directory)))
     if not found:
         kinds = ", ".join(LOG_NAMES)
-        raise DecklogError(f"{directory} holds no audit logs ({kinds}, also {PACKED}): name the files themselves")
+        raise DecklogError(
+            f"{directory} holds no audit logs ({kinds}, also {' '.join(PACKED)}): name the files themselves"
+        )
     if attempts > 1 and not all(_unmoved(directory / name, file) for name, file in opened.items() if file is not None):
         _close(opened.values())
         return _directory(directory, rotated=rotated, attempts=attempts - 1)
@@ -158,7 +178,7 @@ def _log_names(directory: Path) -> list[str]:
 
 
 def _is_log_name(name: str) -> bool:
-    return part_of(name).head.removesuffix(PACKED).endswith(LOG_NAMES) and not name.startswith(".")
+    return unpacked_name(part_of(name).head).endswith(LOG_NAMES) and not name.startswith(".")
 
 
 def _each_once(places: list[Place]) -> list[Place]:
@@ -166,7 +186,7 @@ def _each_once(places: list[Place]) -> list[Place]:
     plain = {place.path for place in places}
     first: dict[object, Place] = {}
     for place in places:
-        if place.path.endswith(PACKED) and place.path.removesuffix(PACKED) in plain:
+        if place.path.endswith(PACKED) and unpacked_name(place.path) in plain:
             place.close()
             continue
         if first.setdefault(_identity(place), place) is not place:

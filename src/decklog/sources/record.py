@@ -14,18 +14,37 @@ KEPT_PROBLEMS: Final = 5
 """So many bad lines are named; all are counted."""
 
 
+class Provenance(Struct, frozen=True):
+    """How an event came that stood in an envelope: said by the envelope, never by the event."""
+
+    carrier: str
+    """Whose envelope it was: ``EKS``, ``GKE``, ``Fluent Bit``, …"""
+    cluster: str = ""
+    """The cluster that the envelope names."""
+    synthesised: tuple[str, ...] = ()
+    """Wire names of the event's fields that the source does not have: made up of others, or of what is usual."""
+    said: dict[str, str] = {}
+    """What else the envelope says (host, file, stream …), shortened; it may come from anybody."""
+
+
 class Record(Struct, frozen=True):
-    """One line of a log."""
+    """One event of a log, or what stands in its place."""
 
     line: bytes
-    """Verbatim, without its line feed; empty when it was too long to keep."""
+    """Verbatim, without its line feed; empty when it was too long to keep. Of an event in an envelope the event alone,
+    but for GKE: there it is the LogEntry, of which the event was made."""
     file: str
     """As the user named it; ``-`` is standard input."""
     number: int
-    """Of the line in its file, from 1; in the unpacked text of a ``.gz``."""
+    """Of the line in its file, from 1; in the unpacked text of a ``.gz``. Events of one line, or of one document that
+    begins there, share it."""
     event: Event | None
     problem: str = ""
     """Why there is no event."""
+    provenance: Provenance | None = None
+    """None: the line was the event."""
+    audit_id: str = ""
+    """Of an event that was cut by its carrier: all that is known of it."""
 
 
 class BadLine(Struct, frozen=True):
@@ -45,15 +64,27 @@ class Coverage:
     size_bytes: int = 0
     """Of the files as they lie on disk (packed, if they are)."""
     lines: int = 0
+    undecoded: int = 0
+    """Of the lines those that were passed over, because they lack what every line that is asked for must hold. Whether
+    they are events was not looked at."""
     bad_lines: int = 0
     bad_examples: list[BadLine] = field(default_factory=list)
     """The first few."""
+    cut: int = 0
+    """Of the bad lines those that a carrier had cut short, and whose audit ID is known."""
+    others: int = 0
+    """Messages of carriers that are no audit events and do not claim to be: other streams, control messages. They count
+    neither as lines nor as bad ones."""
     problems: list[str] = field(default_factory=list)
     """What befell whole files: cut off, damaged, vanished, unreadable."""
     first: str | None = None
     """The earliest stage time seen (MicroTime)."""
     last: str | None = None
     """The latest."""
+
+    def count_bytes(self, size_bytes: int) -> None:
+        """Take bytes into account that were read of a file."""
+        self.size_bytes += size_bytes
 
     def count(self, record: Record) -> None:
         """Take one more record into account."""
@@ -65,6 +96,7 @@ class Coverage:
 
     def _count_bad(self, record: Record) -> None:
         self.bad_lines += 1
+        self.cut += record.audit_id != ""
         if len(self.bad_examples) < KEPT_PROBLEMS:
             self.bad_examples.append(BadLine(record.file, record.number, record.problem))
 

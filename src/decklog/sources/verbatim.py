@@ -10,11 +10,11 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from decklog.sources.lines import MAX_LINE_BYTES, DamagedError, chunks, lines
+from decklog.sources.packing import Metered
 from decklog.sources.record import KEPT_PROBLEMS, BadLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
 
     from decklog.sources.places import Place
     from decklog.sources.record import Coverage
@@ -46,7 +46,7 @@ def _read_place(place: Place, coverage: Coverage, max_line_bytes: int) -> Iterat
     try:
         place.file = place.open()
         coverage.files.append(name)
-        yield from _lines_of(_Metered(place.file, coverage), name, coverage, max_line_bytes)
+        yield from _lines_of(Metered(place.file, coverage.count_bytes), name, coverage, max_line_bytes)
     except DamagedError as error:
         coverage.problems.append(f"{name}: {error}")
     except OSError as error:
@@ -55,7 +55,7 @@ def _read_place(place: Place, coverage: Coverage, max_line_bytes: int) -> Iterat
         place.close()
 
 
-def _lines_of(file: _Metered, name: str, coverage: Coverage, max_line_bytes: int) -> Iterator[bytes]:
+def _lines_of(file: Metered, name: str, coverage: Coverage, max_line_bytes: int) -> Iterator[bytes]:
     for number, line in enumerate(lines(chunks(file), max_line_bytes), start=1):
         if line is None:
             _too_long(coverage, name, number, max_line_bytes)
@@ -69,16 +69,3 @@ def _too_long(coverage: Coverage, name: str, number: int, max_line_bytes: int) -
     coverage.bad_lines += 1
     if len(coverage.bad_examples) < KEPT_PROBLEMS:
         coverage.bad_examples.append(BadLine(name, number, f"longer than {max_line_bytes >> 20} MiB"))
-
-
-class _Metered:
-    """A file that counts what is read of it."""
-
-    def __init__(self, file: BinaryIO, coverage: Coverage) -> None:
-        self._file = file
-        self._coverage = coverage
-
-    def read(self, size: int, /) -> bytes | None:
-        chunk = self._file.read(size)
-        self._coverage.size_bytes += len(chunk or b"")
-        return chunk
