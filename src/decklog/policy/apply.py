@@ -89,7 +89,7 @@ class Applier:
 
     def outcome(self, line: bytes, event: Recorded, decision: Decision) -> bytes | None:
         """Carry out a decision that was made on the line's event."""
-        if not _is_wanted(event, decision):
+        if decision.level is _LEVEL_NONE or event.stage in decision.omit_stages:
             return None
         allowed = rank_of(decision.level)
         held = RANK.get(event.level, HIGHEST + 1)

@@ -53,10 +53,11 @@ class Splicer:
             request = bytes(event.request_object) if level == _LEVEL_REQUEST else b""
             return _rebuilt(line, level, (request, b""), notes)
         start, body, body_end, times, times_end = places
+        begin = _BEGINS.get(level) or _begin(level)
         kept = line[start : body_end if level == _LEVEL_REQUEST else body]
         if notes:
-            return b"".join((_begin(level), kept, line[times:times_end], _NOTES, notes, b"}"))
-        return b"".join((_begin(level), kept, line[times:times_end], b"}"))
+            return b"".join((begin, kept, line[times:times_end], _NOTES, notes, b"}"))
+        return b"".join((begin, kept, line[times:times_end], b"}"))
 
     def lowered_size(self, line: bytes, event: Recorded, level: str) -> int:
         """Give the length of what `lower` gives without a note: of most lines without making it."""
@@ -65,7 +66,7 @@ class Splicer:
             return len(self.lower(line, event, level, ""))
         start, body, body_end, times, _ = places
         kept = (body_end if level == _LEVEL_REQUEST else body) - start
-        return len(_begin(level)) + kept + len(line) - times
+        return len(_BEGINS.get(level) or _begin(level)) + kept + len(line) - times
 
     def rewrite(self, line: bytes, event: Recorded, level: str, bodies: tuple[bytes, bytes], note: str) -> bytes:
         """Give the line with `level` and with these request and response bodies (empty: none); `note` as above."""
@@ -104,7 +105,7 @@ def _places(line: bytes, event: Recorded, notes: int) -> tuple[int, int, int, in
     `notes`: the length of the annotations, 0 for none. None: the line is not laid out as Kubernetes does it.
     """
     # Flat, and by offsets instead of copies: at this rate a copy of a body is what costs.
-    begin = _begin(event.level)
+    begin = _BEGINS.get(event.level) or _begin(event.level)
     received, staged = event.request_received_timestamp, event.stage_timestamp
     if received is None or staged is None or not line.startswith(begin):
         return None
@@ -134,7 +135,7 @@ def _places(line: bytes, event: Recorded, notes: int) -> tuple[int, int, int, in
 
 
 def _begin(level: str) -> bytes:
-    return _BEGINS.get(level) or b'%b"level":%b,' % (HEAD, jsontext.dump(level))
+    return b'%b"level":%b,' % (HEAD, jsontext.dump(level))
 
 
 def _rebuilt(line: bytes, level: str, bodies: tuple[bytes, bytes], notes: bytes) -> bytes:
