@@ -22,6 +22,8 @@ Message = dict[str, Any]
 
 REPORT_EVERY_S: Final = 1.0
 """How often a worker tells what it counts unasked: so much is not counted, at most, of one that is killed."""
+_YOUNG: Final = 50_000
+"""Objects after which the garbage collector looks at the youngest ones; Python's 700 are made for small programs."""
 _CLOSE_S: Final = 1.0
 _PIECE: Final = 1 << 16
 
@@ -57,6 +59,9 @@ class Worker:
         """Say that this worker serves; what was made until now will live as long as the process."""
         gc.collect()
         gc.freeze()
+        gc.set_threshold(
+            _YOUNG
+        )  # little of what requests leave behind is a circle: looking costs all of them
         self._say({"kind": "ready"})
         self.report()
         early, self._early = self._early or [], None

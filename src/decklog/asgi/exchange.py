@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from decklog.audit import jsontext
+from decklog.audit.deliveries import cause_of
 from decklog.audit.headers import first
-from decklog.audit.sink import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,8 +137,3 @@ def _words(error: BaseException) -> str:
         return str(error) or type(error).__name__
     except Exception:  # noqa: BLE001  # because: the text is the application's, and so is its fault
         return type(error).__name__
-
-
-def cause_of(error: Exception) -> str:
-    """Say why a delivery failed; of a fault the type alone, as its text may quote an event."""
-    return str(error) if isinstance(error, DeliveryError) else f"audit backend failed: {type(error).__name__}"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from decklog.asgi.exchange import Exchange, cause_of
+from decklog.asgi.exchange import Exchange
 from decklog.asgi.messages import Scope, failing, has_certificate, refuse, request_target
 from decklog.audit.attributes import ResolveError, deadline_problem, resolve
+from decklog.audit.deliveries import Deliveries, cause_of
 from decklog.audit.event import User
 from decklog.audit.headers import authentication_attempts, origin
 from decklog.audit.impersonation import ANONYMOUS
-from decklog.audit.sink import Backend, DeliveryError
 from decklog.errors import DecklogError
 from decklog.metrics import AuditCounters
 from decklog.policy.evaluator import Evaluator
@@ -29,11 +29,10 @@ from decklog.recorder.recording import Recorder
 from decklog.recorder.witness import Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from decklog.asgi.messages import Application, Headers, Message, Receive, Send
     from decklog.audit.event import Event
     from decklog.audit.intent import Intents
+    from decklog.audit.sink import Backend
     from decklog.policy.rules import Policy
 
 Identify = Callable[[Scope], User | None]
@@ -100,7 +99,7 @@ class AuditMiddleware:
         self._deadlines = deadlines
         self._intents = intents
         self._starting = asyncio.Lock()
-        self._sends: set[asyncio.Future[None]] = set()
+        self._deliveries = Deliveries(self.counters.error_total)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -165,8 +164,7 @@ class AuditMiddleware:
 
     async def _close(self) -> None:
         """Wait for what nobody waits for any more, and drain the backend."""
-        if self._sends:
-            await asyncio.wait(self._sends, timeout=_DRAIN_S)
+        await self._deliveries.settle(_DRAIN_S)
         await self._stack.aclose()
 
     async def _audited(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -224,27 +222,11 @@ class AuditMiddleware:
         if ready:
             try:
                 waiting = self._backend.process(ready)
-            except DeliveryError:
-                raise
-            except Exception:
-                self.counters.error_total["backend"] += len(ready)
+            except Exception as error:
+                self._deliveries.failed(error, len(ready))
                 raise
             if waiting is not None:
-                await self._shielded(waiting, len(ready))
-
-    async def _shielded(self, waiting: Awaitable[None], count: int) -> None:
-        """Wait for a delivery; it goes on when the request is cancelled, and is counted when it fails then."""
-
-        def over(sending: asyncio.Future[None]) -> None:
-            self._sends.discard(sending)
-            error = None if sending.cancelled() else sending.exception()
-            if sending.cancelled() or (error is not None and not isinstance(error, DeliveryError)):
-                self.counters.error_total["backend"] += count
-
-        sending = asyncio.ensure_future(waiting)
-        self._sends.add(sending)
-        sending.add_done_callback(over)
-        await asyncio.shield(sending)
+                await self._deliveries.wait_for(waiting, len(ready))
 
     def _fault(self, error: Exception) -> None:
         """Count and tell a fault of the recorder: its kind alone, as its text may quote a body."""

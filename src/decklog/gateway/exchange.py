@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from decklog.audit import jsontext
 from decklog.audit.attributes import deadline_problem, resolve
 from decklog.audit.decision import Decision
+from decklog.audit.deliveries import cause_of
 from decklog.audit.event import Level
 from decklog.audit.headers import authentication_attempts, origin
 from decklog.gateway import answers, tunnel
@@ -189,7 +190,7 @@ class Exchange:
 
     async def _stored(self, waiting: Awaitable[None]) -> None:
         try:
-            await self._gateway.shielded(waiting, 1)
+            await self._gateway.deliveries.wait_for(waiting, 1)
         except Exception as error:  # noqa: BLE001  # because: see `_identified`
             self.not_stored(error)
         else:
@@ -199,7 +200,7 @@ class Exchange:
         """Refuse the request: nothing of it goes on."""
         gateway = self._gateway
         gateway.counters.requests_rejected_total += 1
-        logger.error("request refused, its audit event could not be stored: %s", gateway.cause_of(error))
+        logger.error("request refused, its audit event could not be stored: %s", cause_of(error))
         self.over = True
         if not self._gone:
             own = answers.failure(self._head.target, _NOT_STORED)

@@ -11,12 +11,12 @@ import logging
 import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from decklog.audit import jsontext
 from decklog.audit.attributes import Attributes, resolve
+from decklog.audit.deliveries import Deliveries, cause_of
 from decklog.audit.headers import origin
-from decklog.audit.sink import DeliveryError
 from decklog.audit.target import ResolveError
 from decklog.gateway.client import ClientConnection
 from decklog.gateway.exchange import UNJUDGED
@@ -133,7 +133,7 @@ class Gateway:
         self._by_address: Counter[str] = Counter()
         self._servers: list[tuple[socket.socket, asyncio.Server]] = []
         self._sweeping: asyncio.Task[None] | None = None
-        self._sends: set[asyncio.Future[Any]] = set()
+        self.deliveries = Deliveries(counters.error_total)
 
     def _pool(self, access: Server, *, own: bool) -> Pool:
         return Pool(
@@ -197,8 +197,7 @@ class Gateway:
         self.turn.over()
         for pool in self._pools.values():
             pool.close()
-        if self._sends:
-            await asyncio.wait(self._sends, timeout=grace_s)
+        await self.deliveries.settle(grace_s)
         if self._sweeping is not None:
             self._sweeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -256,20 +255,6 @@ class Gateway:
 
     # Events
 
-    async def shielded(self, waiting: Awaitable[None], count: int) -> None:
-        """Wait for a delivery, which goes on when nobody waits any more."""
-        sending = asyncio.ensure_future(waiting)
-        self._sends.add(sending)
-
-        def over(sent: asyncio.Future[None]) -> None:
-            self._sends.discard(sent)
-            error = None if sent.cancelled() else sent.exception()
-            if sent.cancelled() or (error is not None and not isinstance(error, DeliveryError)):
-                self.counters.error_total["backend"] += count
-
-        sending.add_done_callback(over)
-        await asyncio.shield(sending)
-
     def _store_arrived(self, arrived: Sequence[tuple[Event, Exchange]]) -> None:
         """Store the first events of several requests in one call, and let them go on, or not."""
         try:
@@ -297,34 +282,24 @@ class Gateway:
         try:
             waiting = self.sink.process(events)
         except Exception as error:  # noqa: BLE001  # because: the answer is on its way, and no backend may break it
-            self._untold(error, len(events))
+            self.deliveries.failed(error, len(events))
+            logger.error("%s", cause_of(error))  # noqa: TRY400  # because: the cause is in the text
             unstored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             unstored.set_result(False)
             return unstored
         if waiting is None:
             return None
         sending = asyncio.ensure_future(self._wait(waiting, len(events)))
-        self._sends.add(sending)
-        sending.add_done_callback(self._sends.discard)
+        self.deliveries.keep(sending)
         return sending
 
     async def _wait(self, waiting: Awaitable[None], count: int) -> bool:
         try:
-            await self.shielded(waiting, count)
+            await self.deliveries.wait_for(waiting, count)
         except Exception as error:  # noqa: BLE001  # because: see `late`
-            logger.error("%s", self.cause_of(error))  # noqa: TRY400  # because: the cause is in the text
+            logger.error("%s", cause_of(error))  # noqa: TRY400  # because: the cause is in the text
             return False
         return True
-
-    def _untold(self, error: Exception, count: int) -> None:
-        if not isinstance(error, DeliveryError):
-            self.counters.error_total["backend"] += count
-        logger.error("%s", self.cause_of(error))
-
-    @staticmethod
-    def cause_of(error: Exception) -> str:
-        """Say why a delivery failed; of a fault the type alone, as its text may quote an event."""
-        return str(error) if isinstance(error, DeliveryError) else f"audit backend failed: {type(error).__name__}"
 
     def fault(self, error: Exception) -> None:
         """Count and tell a fault of our own: its kind alone, as its text may quote a body."""
