@@ -70,11 +70,19 @@ had last told, at most a second before: no counter goes backwards. `/readyz` say
 def cli_page() -> str:
     """Give the page of the command line."""
     context = click.Context(decklog, info_name="decklog", **decklog.context_settings)
-    commands = {name: entry.load() for name, entry in decklog.entries.items() if find_spec(entry.module) is not None}
-    parts = ["# The command line", *_command_parts(decklog, context)]
-    for name, command in commands.items():
-        parts += [f"## decklog {name}", *_command_parts(command, click.Context(command, context, name))]
+    parts = ["# The command line", *_command_parts(decklog, context), *_below(decklog, context)]
     return HEAD + "\n\n".join([*parts, EXIT_CODES])
+
+
+def _below(group: click.Command, context: click.Context) -> Iterator[str]:
+    """Give the sections of a group's commands, and of theirs."""
+    for name, entry in getattr(group, "entries", {}).items():
+        if find_spec(entry.module) is not None:
+            command = entry.load()
+            inner = click.Context(command, context, name)
+            yield f"## {inner.command_path}"
+            yield from _command_parts(command, inner)
+            yield from _below(command, inner)
 
 
 def _command_parts(command: click.Command, context: click.Context) -> Iterator[str]:
