@@ -25,7 +25,7 @@ _KEPT_NOTE_LENGTH: Final = 2048
 _REQUEST: Final = b',"requestObject":'
 _RESPONSE: Final = b',"responseObject":'
 _RECEIVED: Final = b',"requestReceivedTimestamp":"'
-_STAGED: Final = b',"stageTimestamp":"'
+_BESIDES_TIMES: Final = len(_RECEIVED) + len(b'","stageTimestamp":""')
 _NOTES: Final = b',"annotations":'
 _LEVEL_REQUEST: Final = Level.REQUEST.value
 _BODY: Final = b'Object":'
@@ -114,10 +114,7 @@ def _places(line: bytes, event: Recorded, notes: int) -> tuple[int, int, int, in
         times_end -= notes + len(_NOTES)
         if not line.startswith(_NOTES, times_end):
             return None
-    times = times_end - len(staged) - 1 - len(_STAGED)
-    if not line.startswith(_STAGED, times):
-        return None
-    times -= len(received) + 1 + len(_RECEIVED)
+    times = times_end - len(staged) - len(received) - _BESIDES_TIMES
     if not line.startswith(_RECEIVED, times):
         return None
     body = body_end = times
@@ -129,7 +126,7 @@ def _places(line: bytes, event: Recorded, notes: int) -> tuple[int, int, int, in
         body = body_end - size - len(_REQUEST)
         if not line.startswith(_REQUEST, body):
             return None
-    if line.find(_BODY, len(begin), body) >= 0:
+    if line.rfind(_BODY, len(begin), body) >= 0:  # rfind: in CPython twice as fast as find
         return None  # a body's name stands there once more: only the slow way finds all
     return len(begin), body, body_end, times, times_end
 
