@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import json
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from decklog.audit.wire import decode_event, encode_event, encode_list
 from decklog.sources.places import find
 from decklog.sources.record import Coverage
 from decklog.sources.verbatim import read_lines
+from decklog.testing import event as made
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +43,20 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     assert found[:2] == [b"x", b"z"]
     assert [(bad.number, bad.problem) for bad in coverage.bad_examples] == [(2, "longer than 0 MiB")]
     assert "cut off" in coverage.problems[0]
+
+
+def test_envelopes_are_opened() -> None:
+    """An event that a carrier wrapped comes out as the line that the API server wrote."""
+    event = encode_event(made())
+    entry = json.dumps(
+        {"logStream": "kube-apiserver-audit-x", "logGroup": "/aws/eks/c/cluster", "message": event.decode()}
+    )
+    assert lines("-", stdin=entry.encode() + b"\n" + event, limit=10_000)[0] == [event, event]
+
+
+def test_documents_are_cut() -> None:
+    """An EventList that is printed over many lines is taken apart into its events."""
+    listed = json.dumps(json.loads(encode_list([made(), made(verb="list")])), indent=1)
+    found, coverage = lines("-", stdin=listed.encode(), limit=100_000)
+    assert [decode_event(each).verb for each in found] == ["get", "list"]
+    assert coverage.lines == 2

@@ -7,10 +7,14 @@ caller's to read.
 from __future__ import annotations
 
 import os
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from decklog.audit.wire import encode_event
+from decklog.sources.documents import HEAD_BYTES, documents, is_documents
 from decklog.sources.lines import MAX_LINE_BYTES, DamagedError, chunks, lines
 from decklog.sources.packing import Metered
+from decklog.sources.reader import USUAL, records_of
 from decklog.sources.record import KEPT_PROBLEMS, BadLine
 
 if TYPE_CHECKING:
@@ -19,13 +23,13 @@ if TYPE_CHECKING:
     from decklog.sources.places import Place
     from decklog.sources.record import Coverage
 
-_SPACE: Final = 0x20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 def read_lines(places: Iterable[Place], coverage: Coverage, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes]:
     """Yield each line of `places` without its line feed, in order; blank lines are passed over.
 
+    Of what a carrier put into an envelope the events are yielded, each as a line; its other messages are passed over.
     Counts files, bytes, lines and problems into `coverage`; its times and bad lines, but for those too long to keep,
     are the caller's to know.
     """
@@ -56,12 +60,29 @@ def _read_place(place: Place, coverage: Coverage, max_line_bytes: int) -> Iterat
 
 
 def _lines_of(file: Metered, name: str, coverage: Coverage, max_line_bytes: int) -> Iterator[bytes]:
-    for number, line in enumerate(lines(chunks(file), max_line_bytes), start=1):
+    pieces = chunks(file)
+    head = b""
+    while len(head) < HEAD_BYTES and b"\n" not in head.lstrip() and (piece := next(pieces, b"")):
+        head += piece
+    pieces = chain([head.removeprefix(_BYTE_ORDER_MARK)], pieces)
+    cut = documents(pieces, max_line_bytes) if is_documents(head) else enumerate(lines(pieces, max_line_bytes), 1)
+    usual = USUAL
+    for number, line in cut:
         if line is None:
             _too_long(coverage, name, number, max_line_bytes)
-        elif line and (line[0] > _SPACE or not line.isspace()):
+        elif line.startswith(usual):
             coverage.lines += 1
-            yield line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+            yield line
+        elif line and not line.isspace():
+            yield from _opened(line, name, number, coverage)
+
+
+def _opened(line: bytes, name: str, number: int, coverage: Coverage) -> Iterator[bytes]:
+    """Yield the events that a carrier's envelope holds, or else the line as it is."""
+    for record in records_of(line, name, number, coverage):
+        coverage.lines += 1
+        made_up = record.event is not None and record.provenance is not None and record.provenance.synthesised
+        yield encode_event(record.event) if made_up and record.event is not None else record.line or line
 
 
 def _too_long(coverage: Coverage, name: str, number: int, max_line_bytes: int) -> None:
