@@ -10,6 +10,7 @@ from decklog.sources.places import find
 from decklog.sources.record import Coverage
 from decklog.sources.verbatim import read_lines
 from decklog.testing import event as made
+from sources.carried import GKE_ENTRY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,9 @@ def test_documents_are_cut() -> None:
     found, coverage = lines("-", stdin=listed.encode(), limit=100_000)
     assert [decode_event(each).verb for each in found] == ["get", "list"]
     assert coverage.lines == 2
+
+
+def test_an_account_of_an_event_becomes_one() -> None:
+    """GKE keeps no event: the one that is made of its entry is a line like any other."""
+    (found,) = lines("-", stdin=json.dumps(GKE_ENTRY).encode(), limit=100_000)[0]
+    assert decode_event(found).verb == "delete"
