@@ -8,6 +8,7 @@ import click
 
 from decklog.ask.questions import who_did
 from decklog.cli.filters import codes, patterns
+from decklog.cli.following import Overhearing, follow
 from decklog.cli.searching import ROWS_HELP, answer, search_options
 from decklog.errors import DecklogError
 
@@ -28,6 +29,9 @@ decklog who exec'd into pod/web-0 -f audit.log -o wide
 
 A name also finds requests that may have reached the object without naming it (OBJECT shows a *): the collective
 deletion of a namespace, a list. --exact leaves them out.
+
+A deletion by a controller is followed up as far as the log shows it, below the answer: "... deleted by the garbage
+collector, because alice deleted deployments/web".
 """
 
 
@@ -39,6 +43,12 @@ deletion of a namespace, a list. --exact leaves them out.
 @click.option("--as", "impersonated", multiple=True, metavar="NAME", help="Only what was done as this user.")
 @click.option("--code", multiple=True, metavar="CODE", help="Only answers such as 201 or 4xx; repeatable.")
 @click.option("--exact", is_flag=True, help="Without lists, watches and collective deletions that reach the object.")
+@click.option(
+    "--chain/--no-chain",
+    default=True,
+    show_default=True,
+    help="Say on stderr what led to deletions by controllers; reads the log again for each step.",
+)
 @search_options()
 def command(
     search: Search,
@@ -49,6 +59,7 @@ def command(
     impersonated: tuple[str, ...],
     code: tuple[str, ...],
     exact: bool,
+    chain: bool,
 ) -> None:
     """Say who did something to an object."""
     if namespace and all_namespaces:
@@ -63,4 +74,7 @@ def command(
         until=search.until,
         reach=not exact,
     )
-    answer(search, *queries)
+    overhearing = Overhearing.of(search, queries)
+    answer(overhearing, *queries)
+    if chain:
+        follow(overhearing)

@@ -1,0 +1,125 @@
+"""Manifest: an object as the log last shows it at a time, with where that was read, and what changed it afterwards.
+
+What the log does not show is said, never made up: a patch without an answer is not applied to an older version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from decklog.ask.bodies import RESPONSE, Whole, succeeded, wholes, without_managed_fields
+from decklog.ask.history import WRITES, in_order
+from decklog.ask.moments import readable
+from decklog.ask.rows import Row, is_dry_run, row
+from decklog.ask.words import past
+from decklog.audit.query import object_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from decklog.ask.bodies import Document
+    from decklog.ask.history import Target
+    from decklog.ask.requests import Request
+    from decklog.audit.event import Event
+
+
+class Provenance(Struct, frozen=True, rename="camel"):
+    """Where a manifest was read."""
+
+    request: Row
+    stage: str
+    body: str
+    """``response`` or ``request``."""
+    file: str
+    line: int
+
+
+class Later(Struct, frozen=True, omit_defaults=True):
+    """A write after the body that is shown, of which no whole body is in the log."""
+
+    request: Row
+    deed: str
+    sure: bool = True
+    """False: a collective deletion that may have spared the object."""
+
+
+class Manifest(Struct, frozen=True, rename="camel"):
+    """What is known of an object at a time."""
+
+    document: Document | None
+    provenance: Provenance | None
+    later: tuple[Later, ...]
+    """In time order; if there is no document, all writes that are known."""
+    gone: bool
+    """It was deleted by then, or was being deleted; the document is what it was before."""
+
+
+def manifest(
+    requests: Iterable[Request], target: Target, at: str | None = None, *, managed_fields: bool = False
+) -> Manifest:
+    """Give the object `target` as last seen at or before `at` (MicroTime; None: at the end of the log)."""
+    latest: Whole | None = None
+    later: list[Later] = []
+    gone = False
+    for request in in_order(requests):
+        event = request.latest.event
+        if (at is not None and (event.stage_timestamp or "") > at) or not succeeded(request) or is_dry_run(event):
+            continue
+        whole = next(wholes(request, target.name, target.namespace), None)
+        if _deletes(event):
+            gone = gone or bool(object_name(event)) or whole is not None
+        elif whole is not None or (event.verb == "create" and not (event.object_ref and event.object_ref.subresource)):
+            gone = False
+        if whole is not None:
+            latest, later = whole, []
+        if event.verb in WRITES and (whole is None or event.verb.startswith("delete")):
+            later.append(_later(request, sure=bool(object_name(event)) or whole is not None))
+    if latest is None:
+        return Manifest(None, None, tuple(later), gone)
+    document = latest.document if managed_fields else without_managed_fields(latest.document)
+    return Manifest(document, _provenance(latest), tuple(later), gone)
+
+
+def _deletes(event: Event) -> bool:
+    """Tell whether a request deletes objects, or evicts one."""
+    evicts = event.object_ref is not None and event.object_ref.subresource == "eviction"
+    return event.verb in {"delete", "deletecollection"} or evicts
+
+
+def _later(request: Request, *, sure: bool) -> Later:
+    found = row(request)
+    return Later(found, past(found.verb, found.subresource), sure)
+
+
+def _provenance(whole: Whole) -> Provenance:
+    seen = whole.seen
+    return Provenance(row(whole.request), seen.event.stage, whole.body, seen.file, seen.number)
+
+
+def said(found: Manifest, name: str) -> list[str]:
+    """Say in sentences where the manifest comes from, and what it does not tell. The text is foreign: escape it."""
+    sentences = [_source(found.provenance)] if found.provenance else [_nothing(found, name)]
+    if found.gone:
+        sentences.append("The object was deleted by then; this is what it was before." if found.document else "")
+    for later in found.later:
+        where = f"{later.request.file}:{later.request.line}"
+        what = f"{later.deed} it" if later.request.name else f"{later.deed} its kind, and maybe it,"
+        sentences.append(f"Afterwards: {later.request.who} {what} at {readable(later.request.time)} UTC ({where}).")
+    return [sentence for sentence in sentences if sentence]
+
+
+def _source(provenance: Provenance) -> str:
+    request = provenance.request
+    body = "as the server answered" if provenance.body == RESPONSE else "as it was sent, without what the server adds"
+    return (
+        f"From {provenance.file}:{provenance.line} ({provenance.stage} of request {request.audit_id}): "
+        f"{request.who} {past(request.verb, request.subresource)} it at {readable(request.time)} UTC; {body}."
+    )
+
+
+def _nothing(found: Manifest, name: str) -> str:
+    if not found.later:
+        return f"Nothing is known of {name} at that time: no request in the log shows or changes it."
+    return f"No body of {name} is in the log at that time, only that it was changed:"
