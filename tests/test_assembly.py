@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from decklog.assembly import Audited, log_to
+from decklog.assembly import Audited, backend_of, log_to
 from decklog.audit.sink import DeliveryError
 from decklog.backends.log import LogOptions
 from decklog.config import AuditOptions
 from decklog.errors import DecklogError
+from decklog.metrics import AuditCounters
 from decklog.policy.options import PolicyOptions
 from decklog.testing import event
 
@@ -82,6 +84,23 @@ def test_auditing_needs_a_policy_and_a_log(tmp_path: Path, name: str) -> None:
     audited = Audited(silent, options, identify=lambda _: None)
     assert audited.plumbing == expected
     assert (audited.app is silent) is (expected != "blocking<log>")
+
+
+def test_a_backend_may_have_a_policy_of_its_own(tmp_path: Path) -> None:
+    """The nest says so; a strict one may not, as it could let a request through unrecorded; a bad file is refused."""
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n  verbs: [get]\n- level: Metadata\n"
+    )
+    log = LogOptions(path=str(tmp_path / "audit.log"), policy_file=str(own))
+    counters = AuditCounters()
+    backend, _ = backend_of(AuditOptions(log=log), counters)
+    assert str(backend) == "filtered<blocking<log>>"
+    with pytest.raises(DecklogError, match="--audit-log-policy-file could leave out"):
+        AuditOptions(log=replace(log, mode="blocking-strict")).check()
+    own.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\n")
+    with pytest.raises(DecklogError, match="a policy needs a rule"):
+        backend_of(AuditOptions(log=log), counters)
 
 
 def test_a_strict_log_on_standard_output_needs_a_place_for_intents(tmp_path: Path) -> None:

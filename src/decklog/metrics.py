@@ -42,6 +42,9 @@ class Account:
     dropped: Counter[str] = field(default_factory=Counter)
     """By reason: ``buffer-full``, ``shut-down``, ``too-large``, ``unencodable``, ``failed``, ``spool-full`` …"""
 
+    left_out: int = 0
+    """Events that the backend's own policy left out before they came in: in no column, and no loss."""
+
     @property
     def balanced(self) -> bool:
         """Whether every event that came in is in a column."""
@@ -146,7 +149,7 @@ def bequeathed(values: Mapping[str, Any]) -> AuditCounters:
     return counters
 
 
-_BOOK = ("processed", "delivered", "queued", "in_flight", "spooled", "parked")
+_BOOK = ("processed", "delivered", "queued", "in_flight", "spooled", "parked", "left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,4 +240,5 @@ _COLUMNS = (
     ("decklog_backend_in_flight_events", "gauge", "in_flight", "Events that are on their way."),
     ("decklog_backend_spooled_events", "gauge", "spooled", "Events that wait on disk for the receiver."),
     ("decklog_backend_parked_events", "gauge", "parked", "Events that the receiver refused, kept aside on disk."),
+    ("decklog_backend_left_out_events_total", "counter", "left_out", "Events that a backend's own policy left out."),
 )

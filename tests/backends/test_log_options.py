@@ -84,6 +84,7 @@ def test_flags_have_the_servers_names_types_and_defaults() -> None:
         "--audit-log-truncate-enabled": (bool, False),
         "--audit-log-truncate-max-batch-size": (int, 10485760),
         "--audit-log-truncate-max-event-size": (int, 102400),
+        "--audit-log-policy-file": (str, ""),  # ours
     }
 
 

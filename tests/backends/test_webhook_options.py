@@ -27,10 +27,11 @@ FLAGS = {
     "--audit-webhook-truncate-max-event-size": (int, 102_400),
     "--audit-webhook-spool-dir": (str, ""),
     "--audit-webhook-spool-max-bytes": (int, 1 << 30),
+    "--audit-webhook-policy-file": (str, ""),
 }
 
 
-def test_the_flags_are_those_of_kube_apiserver_and_the_spool_s() -> None:
+def test_the_flags_are_those_of_kube_apiserver_and_ours() -> None:
     """Names, types and defaults; only the alias has none, because it is the same option again."""
     assert {flag.name: (flag.type, flag.default) for flag in flags(WebhookOptions)} == FLAGS
 

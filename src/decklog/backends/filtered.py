@@ -1,11 +1,10 @@
 """``filtered<…>``: a backend that is given only what a function makes of the events: a policy of its own.
 
 The function says of each event what is to be handed on: the event itself, another in its place (lowered), or None. What
-it leaves out is no loss: it is counted in `Filtered.left_out`, and in no column of the backend's book, which begins
+it leaves out is no loss: it is counted in `Account.left_out`, and in no column of the backend's book, which begins
 behind the filter (this wrapper stands outside of `books.Entered`, so that the books balance without knowing of it).
 
-In strict mode a RequestReceived that is left out cannot refuse its request: a policy for a strict backend should keep
-that stage, as the recording one has to.
+A RequestReceived that is left out cannot refuse its request: strict modes and a policy of one's own exclude each other.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from decklog.audit.event import Event
     from decklog.audit.sink import Backend
+    from decklog.metrics import Account
 
 
 class Filtered:
@@ -26,14 +26,11 @@ class Filtered:
     `keep` is pure and does not raise; should it, nothing of the call was handed on, and the error goes up.
     """
 
-    def __init__(self, backend: Backend, keep: Callable[[Event], Event | None]) -> None:
+    def __init__(self, backend: Backend, keep: Callable[[Event], Event | None], account: Account) -> None:
         self._backend = backend
+        self._account = account
         self._process = backend.process
         self._keep = keep
-        self.left_out = 0
-        """Events that were not handed on."""
-        self.changed = 0
-        """Events that were handed on as others."""
 
     def __str__(self) -> str:
         return f"filtered<{self._backend}>"
@@ -42,8 +39,7 @@ class Filtered:
         """Take `events`; the promise is the backend's, for those that it was given."""
         made = [self._keep(event) for event in events]
         kept = [event for event in made if event is not None]
-        self.left_out += len(events) - len(kept)
-        self.changed += sum(new is not None and new is not old for new, old in zip(made, events, strict=True))
+        self._account.left_out += len(events) - len(kept)
         return self._process(kept) if kept else None
 
     async def __aenter__(self) -> Self:

@@ -67,6 +67,8 @@ class Limited:
     """What the options of log and webhook have in common: the limits that their flags make."""
 
     __slots__ = ()
+    mode: str
+    policy_file: str
     batch_buffer_size: int
     batch_max_size: int
     batch_max_wait: float
@@ -91,6 +93,16 @@ class Limited:
     def truncation(self, *, fields: bool = False) -> TruncateLimits:
         """Say what truncation is told, where it is on; `fields` is --audit-truncate-fields."""
         return TruncateLimits(self.truncate_max_event_size, self.truncate_max_batch_size, fields)
+
+    def own_policy_problems(self, plugin: str) -> list[str]:
+        """Say why a backend cannot have a policy of its own."""
+        if not self.policy_file or self.mode != "blocking-strict":
+            return []
+        problem = (
+            f"--audit-{plugin}-policy-file could leave out what blocking-strict has to store before a request goes on: "
+            f"give --audit-{plugin}-mode blocking, or leave the policy out"
+        )
+        return [problem]
 
 
 def problems(plugin: str, mode: str, batch: BatchLimits, truncate: TruncateLimits, version: str) -> list[str]:

@@ -87,6 +87,14 @@ class LogOptions(Limited):
         "--audit-log-truncate-max-event-size", 102_400, "Where truncation is on: bytes of an event.", metavar="BYTES"
     )
 
+    policy_file: str = option(
+        "--audit-log-policy-file",
+        "",
+        "A policy, or an EventFilter, for this backend alone: applied to what --audit-policy-file records, it can only "
+        "leave out and lower.",
+        metavar="FILE",
+    )
+
     @property
     def enabled(self) -> bool:
         """Tell whether there is a log at all."""
@@ -97,7 +105,7 @@ class LogOptions(Limited):
         if not self.enabled:
             return []
         common = problems("log", self.mode, self.batch, self.truncation(), self.version)
-        return [*common, *self._format_problems(), *self._size_problems()]
+        return [*common, *self._format_problems(), *self._size_problems(), *self.own_policy_problems("log")]
 
     def _format_problems(self) -> list[str]:
         if self.format in _FORMATS:

@@ -105,6 +105,14 @@ class WebhookOptions(Limited):
         metavar="BYTES",
     )
 
+    policy_file: str = option(
+        "--audit-webhook-policy-file",
+        "",
+        "A policy, or an EventFilter, for this backend alone: applied to what --audit-policy-file records, it can only "
+        "leave out and lower.",
+        metavar="FILE",
+    )
+
     @property
     def enabled(self) -> bool:
         """Tell whether there is a webhook at all."""
@@ -122,4 +130,4 @@ class WebhookOptions(Limited):
         found = problems("webhook", self.mode, self.batch, self.truncation(), self.version)
         if self.spool_dir and self.spool_max_bytes <= 0:
             found.append(f"--audit-webhook-spool-max-bytes {self.spool_max_bytes} must be a positive number")
-        return found
+        return [*found, *self.own_policy_problems("webhook")]
