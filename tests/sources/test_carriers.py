@@ -90,7 +90,9 @@ def test_poison_hurts_only_itself_wherever_it_stands(poison: str, batch: str, pl
     assert got == [str(number) for number in range(3) if number != place]
     if poison in HARMLESS:
         assert (coverage.lines, coverage.bad_lines) == (3, 0), records
-        assert bytes(records[place].event.request_object) in events[place]  # type: ignore[union-attr]  # because: just counted
+        carried = records[place].event
+        assert carried is not None
+        assert bytes(carried.request_object) in events[place]
     elif batch == "journald":
         assert coverage.bad_lines + coverage.others == 1
     else:

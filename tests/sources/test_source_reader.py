@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,7 @@ def with_body(body: bytes) -> bytes:
     return GOOD.replace(b',"requestReceivedTimestamp"', b',"requestObject":' + body + b',"requestReceivedTimestamp"')
 
 
-def read_bytes(data: bytes, **limits: int) -> tuple[list[Record], Coverage]:
+def read_bytes(data: bytes, **limits: Any) -> tuple[list[Record], Coverage]:
     coverage = Coverage()
     return list(read([Place("-", io.BytesIO(data))], coverage, **limits)), coverage
 

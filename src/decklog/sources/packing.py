@@ -83,6 +83,11 @@ def chunks(file: Readable) -> Iterator[bytes]:
     return _layer(_raw_chunks(file), _rewinder(file), LAYERS)
 
 
+def is_packed(first: bytes) -> bool:
+    """Tell by its first four bytes whether a file is packed."""
+    return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC)) or (first[1:4] == _ZSTD_SKIPPED and 0x50 <= first[0] <= 0x5F)
+
+
 def _raw_chunks(file: Readable) -> Iterator[bytes]:
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
@@ -110,7 +115,7 @@ def _layer(raw: Iterator[bytes], again: Callable[[], Iterator[bytes]] | None, la
         first += more
     if layers and first.startswith(_GZIP_MAGIC):
         yield from _layer(_gunzipped(first, raw, again), None, layers - 1)
-    elif layers and (first.startswith(_ZSTD_MAGIC) or (first[1:4] == _ZSTD_SKIPPED and 0x50 <= first[0] <= 0x5F)):
+    elif layers and is_packed(first):
         yield from _layer(_unzstd(first, raw), None, layers - 1)
     elif first:
         yield first
