@@ -5,23 +5,43 @@ without patterns asks nothing. A pattern is written as people know it: ``web``, 
 any rest), ``-web`` and ``-web*`` (not); ``*`` alone means "there is one", ``-*`` "there is none". Negations all have
 to hold, whatever else is wanted.
 
-`matches` reads one event. What a request did is in its latest stage; `lasting` is the part of the filter that every
-stage of a request answers alike, so that a scan need not keep requests that can no longer match.
+| Who | Told by |
+|---|---|
+| a machine | a user named ``system:…`` (service accounts, nodes, control plane, anonymous), or in `MACHINE_GROUPS` |
+| a human | any other user; also a machine that acts as one (a proxy that impersonates whoever logged in) |
+| neither | nobody: a failed login |
+
+`matches` reads one event; `query_sql.where` says the same in SQL. What a request did is in its latest stage; `lasting`
+is the part of the filter that every stage of a request answers alike, so that a scan need not keep requests that can no
+longer match.
 
 Times are the wire's text (MicroTime, UTC, fixed width): text order is time order.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
 from decklog.audit.event import Event, ObjectReference, Stage
+from decklog.audit.networks import NetworkPattern  # noqa: TC001  # because: hints of a value are read at run time, too
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from decklog.audit.event import User
+
+DECISION: Final = "authorization.k8s.io/decision"
+"""The annotation that says what authorization decided."""
+
+MACHINE_PREFIX: Final = "system:"
+MACHINE_GROUPS: Final = ("system:serviceaccounts", "system:nodes")
 
 COLLECTION_VERBS: Final = frozenset({"list", "watch", "deletecollection"})
 """Verbs that reach many objects at once and name none."""
@@ -119,6 +139,30 @@ class CodePattern(Struct, frozen=True):
         return self.low <= code <= self.high
 
 
+class AnnotationPattern(Struct, frozen=True):
+    """One wanted or unwanted annotation: ``KEY``, ``KEY=VALUE``; both may end in ``*``; ``-`` in front means not."""
+
+    key: Pattern
+    value: Pattern | None = None
+    """None: any, also an empty one."""
+    negated: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``[-]KEY[=VALUE]``. Never fails."""
+        negated = len(text) > 1 and text.startswith("-")
+        key, is_equal, value = text.removeprefix("-" if negated else "").partition("=")
+        wanted = Pattern(value.removesuffix("*"), value.endswith("*")) if is_equal else None
+        return cls(Pattern(key.removesuffix("*"), key.endswith("*")), wanted, negated)
+
+    def covers(self, annotations: Mapping[str, str]) -> bool:
+        """Tell whether one of `annotations` is meant; negation is the caller's (`admits`)."""
+        return any(
+            self.key.covers(key) and (self.value is None or self.value.covers(value))
+            for key, value in annotations.items()
+        )
+
+
 class Query(Struct, frozen=True, kw_only=True):
     """What events are asked for. Fields left empty ask nothing."""
 
@@ -139,6 +183,23 @@ class Query(Struct, frozen=True, kw_only=True):
     """The path of the request URI, without its query."""
     codes: tuple[CodePattern, ...] = ()
     stages: tuple[Pattern, ...] = ()
+    source_ips: tuple[NetworkPattern, ...] = ()
+    """Any of the event's addresses; of these only the last is the server's own, the others are the client's claims."""
+    decisions: tuple[Pattern, ...] = ()
+    """Of authorization: ``allow`` or ``forbid``."""
+    levels: tuple[Pattern, ...] = ()
+    annotations: tuple[AnnotationPattern, ...] = ()
+    field_managers: tuple[Pattern, ...] = ()
+    """As the request URI names it; a client that names none is known by its user agent alone."""
+    human: bool | None = None
+    """True: only what people did; False: only what machines did (the table above)."""
+    slower_than_us: int | None = None
+    """Microseconds: only what took longer, from receipt to the stage."""
+    faster_than_us: int | None = None
+    texts: tuple[str, ...] = ()
+    """One of them has to stand anywhere in the event's line: as it is, or as JSON spells it."""
+    after: str | None = None
+    """MicroTime: only requests that were received at that time or later."""
     since: str | None = None
     """MicroTime: only requests that were still under way at that time, or began later."""
     until: str | None = None
@@ -147,13 +208,16 @@ class Query(Struct, frozen=True, kw_only=True):
     """`names` and `namespaces` also admit a collection request (list, watch, deletecollection) that may reach them:
     one without a name, in its namespace or over all. Whether a selector spared the object, the event does not tell."""
 
-    def matches(self, event: Event) -> bool:
-        """Tell whether `event` is one that is asked for."""
-        return self.lasting(event) and self._passing(event)
+    def matches(self, event: Event, line: bytes | None = None) -> bool:
+        """Tell whether `event` is one that is asked for; `line` is what it was read from. None: `texts` ask nothing."""
+        return self.lasting(event) and self._passing(event) and (line is None or self._admits_text(line))
 
     def lasting(self, event: Event) -> bool:
         """Tell whether `event` passes the part of the filter that is the same at every stage of a request."""
-        if self.until is not None and not _before(event.request_received_timestamp, self.until):
+        received = event.request_received_timestamp
+        if self.until is not None and not (received is not None and received < self.until):
+            return False
+        if self.after is not None and not (received is not None and received >= self.after):
             return False
         ref = event.object_ref or _NOTHING
         return (
@@ -163,6 +227,8 @@ class Query(Struct, frozen=True, kw_only=True):
             and admits(self.users, event.user.username)
             and admits(self.audit_ids, event.audit_id)
             and admits(self.user_agents, event.user_agent)
+            and (not self.source_ips or admits(self.source_ips, *event.source_ips))
+            and (not self.field_managers or admits(self.field_managers, field_manager(event)))
             and (not self.paths or admits(self.paths, event.request_uri.partition("?")[0]))
         )
 
@@ -176,7 +242,25 @@ class Query(Struct, frozen=True, kw_only=True):
             and (not self.groups or admits(self.groups, *event.user.groups, *(other.groups if other else ())))
             and (not self.codes or admits(self.codes, _code(event)))
             and admits(self.stages, event.stage)
+            and (not self.levels or admits(self.levels, event.level))
+            and (not self.decisions or admits(self.decisions, event.annotations.get(DECISION, "")))
+            and (not self.annotations or admits(self.annotations, event.annotations))
+            and (self.human is None or is_human(event) is self.human)
+            and self._admits_duration(event)
         )
+
+    def _admits_duration(self, event: Event) -> bool:
+        if self.slower_than_us is None and self.faster_than_us is None:
+            return True
+        took = duration_us(event)
+        if took is None:
+            return False
+        return (self.slower_than_us is None or took > self.slower_than_us) and (
+            self.faster_than_us is None or took < self.faster_than_us
+        )
+
+    def _admits_text(self, line: bytes) -> bool:
+        return not self.texts or any(spelled in line for text in self.texts for spelled in spellings(text))
 
     def _admits_object(self, event: Event) -> bool:
         ref = event.object_ref or _NOTHING
@@ -201,13 +285,54 @@ def _code(event: Event) -> int:
     return event.response_status.code if event.response_status else 0
 
 
-def _before(time: str | None, limit: str) -> bool:
-    return time is not None and time < limit
-
-
 def _reaches(event: Event, since: str) -> bool:
     last = event.stage_timestamp or event.request_received_timestamp
     return last is not None and last >= since
+
+
+def is_human(event: Event) -> bool | None:
+    """Tell whether a person made the request, by the table above; None where nobody was authenticated."""
+    other = event.impersonated_user
+    if not event.user.username:
+        return None
+    return not is_machine(event.user) or (other is not None and other.username != "" and not is_machine(other))
+
+
+def is_machine(user: User) -> bool:
+    """Tell whether a user is a service account, a node, or another of Kubernetes' own."""
+    return user.username.startswith(MACHINE_PREFIX) or any(group in user.groups for group in MACHINE_GROUPS)
+
+
+def duration_us(event: Event) -> int | None:
+    """Give the microseconds from receipt to this stage; None at receipt itself, and where the times do not tell."""
+    if event.stage == Stage.REQUEST_RECEIVED:
+        return None
+    try:
+        received = datetime.fromisoformat(event.request_received_timestamp or "")
+        took = datetime.fromisoformat(event.stage_timestamp or "") - received
+    except (ValueError, TypeError):
+        return None
+    return took // timedelta(microseconds=1)
+
+
+_FIELD_MANAGER: Final = re.compile(r"[?&]fieldManager=([^&]*)")
+
+
+def field_manager(event: Event) -> str:
+    """Give the field manager that the request URI names; empty if it names none, or none that can be read."""
+    found = _FIELD_MANAGER.search(event.request_uri) if "fieldManager=" in event.request_uri else None
+    try:
+        return unquote_to_bytes(found[1].replace("+", " ")).decode() if found else ""
+    except UnicodeError:
+        return ""
+
+
+def spellings(text: str) -> tuple[bytes, ...]:
+    """Give the bytes as which `text` may stand in a line: as it is, and as kube-apiserver writes it inside a string."""
+    quoted = json.dumps(text, ensure_ascii=False)[1:-1]
+    for char in "<>&\u2028\u2029":
+        quoted = quoted.replace(char, f"\\u{ord(char):04x}")
+    return tuple(dict.fromkeys(each.encode("utf-8", "surrogateescape") for each in (text, quoted)))
 
 
 class _Metadata(Struct, frozen=True):
