@@ -8,6 +8,7 @@ list is whole as well.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from decklog.audit.event import Event
 
 Document = dict[str, Any]
+
+DEEPEST: Final = 100
+"""Levels of nesting of a body that is looked at; Kubernetes' own objects have some thirty."""
+_LARGEST: Final = 1 << 63
 
 RESPONSE: Final = "response"
 REQUEST: Final = "request"
@@ -49,11 +54,30 @@ class Whole(Struct, frozen=True):
 
 
 def parsed(body: Raw) -> Any:
-    """Parse a body; None if there is none, or if it is no JSON that can be shown."""
+    """Parse a body; None if there is none, or if it is no JSON, or nested deeper than objects are.
+
+    What other programs could not read is made readable: numbers past their range become texts, lone surrogates marks.
+    """
     try:
-        return json.loads(bytes(body)) if bytes(body) else None
+        return _tame(json.loads(bytes(body)), 0) if bytes(body) else None
     except (ValueError, RecursionError):
         return None
+
+
+def _tame(value: Any, depth: int) -> Any:
+    if depth > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        return {_tame(key, depth): _tame(member, depth + 1) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_tame(item, depth + 1) for item in value]
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+        return str(value)
+    return value
 
 
 def succeeded(request: Request) -> bool:

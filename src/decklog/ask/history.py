@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from decklog.audit.query import ResourcePattern
 
 WRITES: Final = frozenset(("create", "update", "patch", "delete", "deletecollection"))
-_READS: Final = ("get", "list")
+_READS: Final = ("get",)
+"""Lists are left out: they hold all the other objects as well, and there are many."""
 _USES: Final = frozenset(("exec", "attach", "portforward", "proxy", "log", "token"))
 """Subresources through which one works with an object without changing it."""
 _BODY: Final = {RESPONSE: "the answer", REQUEST: "the request body"}
@@ -120,6 +121,18 @@ class Asked:
         if len(self.kinds) > 1:
             raise DecklogError(f"{target.name} is of several kinds ({', '.join(sorted(self.kinds))}): name one of them")
         return replace(target, namespace=next(iter(self.namespaces), target.namespace))
+
+
+def telling(requests: Iterable[Request]) -> Iterator[Request]:
+    """Leave out reads that tell nothing new: without an answer in the log, or with one that was there before."""
+    known: set[int] = set()
+    for request in requests:
+        if request.latest.event.verb in _READS:
+            body = hash(bytes(request.latest.event.response_object))
+            if body in known or not succeeded(request) or not bytes(request.latest.event.response_object):
+                continue
+            known.add(body)
+        yield request
 
 
 def in_order(requests: Iterable[Request]) -> list[Request]:
