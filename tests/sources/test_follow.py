@@ -162,6 +162,7 @@ STORIES: dict[str, Callable[[Log], list[Callable[[], None]]]] = {
         at_once(log.write, log.copy_and_truncate, log.write),
         log.write,
     ],
+    "copied, truncated, and empty since": lambda log: [log.create, at_once(log.write, log.copy_and_truncate)],
     "half a line": lambda log: [log.write, log.write_half, log.write_other_half, log.write],
     "half a line over a rotation": lambda log: [
         log.write,

@@ -213,7 +213,7 @@ class Follower:
         except (DamagedError, OSError) as error:
             self._tell(f"{reading.part.name}: {error}")
             data = b""
-        if data and reading.fresh and self._overtaken(reading.part):
+        if reading.fresh and self._overtaken(reading.part):
             return None
         if data:
             self.coverage.size_bytes += len(data)
