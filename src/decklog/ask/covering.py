@@ -34,6 +34,8 @@ def _read(coverage: Coverage) -> Iterator[str]:
 
 
 def _unread(coverage: Coverage) -> Iterator[str]:
+    if coverage.undecoded:
+        yield f"{_counted(coverage.undecoded, 'line')} passed over unread: they lack a word that every match must hold"
     if coverage.bad_lines:
         examples = ", ".join(f"{bad.file}:{bad.number} ({bad.problem})" for bad in coverage.bad_examples)
         more = ", …" if coverage.bad_lines > len(coverage.bad_examples) else ""

@@ -178,6 +178,7 @@ def searched(coverage: Coverage, since: str | None, until: str | None) -> dict[s
         "files": coverage.files,
         "bytes": coverage.size_bytes,
         "lines": coverage.lines,
+        "undecodedLines": coverage.undecoded,
         "badLines": coverage.bad_lines,
         "badExamples": [
             {"file": bad.file, "line": bad.number, "problem": bad.problem} for bad in coverage.bad_examples

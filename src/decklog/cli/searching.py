@@ -13,9 +13,11 @@ import click
 from click.core import ParameterSource
 
 from decklog.ask.covering import asked, covered
+from decklog.ask.forking import usable_processes
 from decklog.ask.moments import moment
 from decklog.ask.requests import Seen, merge
 from decklog.ask.rows import Row, event_row, in_time_order, row
+from decklog.ask.scan import scan
 from decklog.ask.terminal import visible
 from decklog.cli.printing import Verbatim, printer
 from decklog.sources.places import find
@@ -57,10 +59,16 @@ class Search:
     until: str | None
     output: str
 
-    def records(self, coverage: Coverage) -> Iterator[Record]:
-        """Read what was named; raises DecklogError for what is not there."""
+    def records(self, coverage: Coverage, *queries: Query) -> Iterator[Record]:
+        """Read what was named; raises DecklogError for what is not there.
+
+        With `queries`, what they are not about may be left out (`ask.scan`).
+        """
         stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
-        return read(find(self.files, stdin, rotated=self.rotated), coverage)
+        places = find(self.files, stdin, rotated=self.rotated)
+        if not queries:
+            return read(places, coverage)
+        return scan(places, coverage, queries, processes=usable_processes())
 
 
 def search_options(formats: tuple[str, ...] = FORMATS) -> _Decorator:
@@ -141,7 +149,7 @@ _OPTIONS: Final = (
 def answer(search: Search, *queries: Query, events: bool = False) -> None:
     """Search, print the answer and what it covers; exits with 1 when nothing was found."""
     coverage = Coverage()
-    records = search.records(coverage)
+    records = search.records(coverage, *queries)
     with printer(search.output, events=events) as out:
         found = _print_events(records, queries, out) if events else _print_requests(records, queries, out)
         out.finish(coverage, search.since, search.until)

@@ -55,7 +55,8 @@ def command(search: Search, audit_id: str) -> None:
         raise DecklogError("the audit ID is empty: take one from the table of decklog who or query")
     coverage = Coverage()
     found = _Found(audit_id)
-    for request in merge(search.records(coverage), found.query(search)):
+    query = found.query(search)
+    for request in merge(search.records(coverage, query), query):
         found.take(request)
     write = _write_json if search.output == "json" else _write_text
     write(found, searched(coverage, search.since, search.until))

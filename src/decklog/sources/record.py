@@ -92,7 +92,7 @@ class Coverage:
         if record.event is None:
             self._count_bad(record)
         elif time := record.event.stage_timestamp:
-            self._stretch(time)
+            self.stretch(time)
 
     def _count_bad(self, record: Record) -> None:
         self.bad_lines += 1
@@ -100,7 +100,8 @@ class Coverage:
         if len(self.bad_examples) < KEPT_PROBLEMS:
             self.bad_examples.append(BadLine(record.file, record.number, record.problem))
 
-    def _stretch(self, time: str) -> None:
+    def stretch(self, time: str) -> None:
+        """Take one more stage time (MicroTime) into account."""
         if self.first is None or time < self.first:
             self.first = time
         if self.last is None or time > self.last:

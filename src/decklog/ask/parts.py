@@ -1,0 +1,161 @@
+"""Parts: the files behind places, cut so that several processes may work on them at once.
+
+They are read with ``pread`` alone: processes share descriptors, and a reader that comes after finds them rewound.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from decklog.ask.sifting import HEAD
+from decklog.sources.lines import CHUNK_BYTES, DamagedError, chunks
+from decklog.sources.places import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from decklog.sources.places import Place
+
+HELD_OPEN: Final = 256
+"""Files; more are not scanned but read one after the other."""
+
+_MAGIC_BYTES: Final = 16
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How a log is cut, in bytes; none of them changes an answer."""
+
+    smallest: int = 4 << 20
+    """Logs of less in all are read line by line, in some milliseconds: then nothing has to be passed over."""
+    part: int = 32 << 20
+    piece: int = CHUNK_BYTES
+    """Read at a time; small enough for a processor's cache."""
+
+
+@dataclass(slots=True)
+class Log:
+    """One file, open, of the size that it had when the question was asked."""
+
+    name: str
+    sizes: Sizes
+    problem: str = ""
+    """Why there is nothing to read in it."""
+    descriptor: int = -1
+    size_bytes: int = 0
+    packed: bool = False
+
+    def parts(self) -> list[Part]:
+        """Cut the file, unless it is packed; a part has the lines that begin in it."""
+        if self.problem:
+            return []
+        step = self.size_bytes if self.packed else self.sizes.part
+        return [
+            Part(self, start, min(start + step, self.size_bytes)) for start in range(0, self.size_bytes, max(step, 1))
+        ]
+
+
+@dataclass(slots=True)
+class Part:
+    """A stretch of a log."""
+
+    log: Log
+    start: int
+    end: int
+    damage: list[str] = field(default_factory=list)
+    """What kept the reading from the end; filled while reading."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read the part's lines, unpacked, in pieces of any size."""
+        try:
+            if self.log.packed:
+                yield from chunks(_FromStart(self.log))
+            else:
+                yield from self._plain()
+        except DamagedError as error:
+            self.damage.append(f"{self.log.name}: {error}")
+        except OSError as error:
+            self.damage.append(f"{self.log.name}: cannot be read ({error.strerror or error})")
+
+    def _plain(self) -> Iterator[bytes]:
+        log = self.log
+        place = _line_start(log, self.start)
+        end = _line_start(log, self.end)
+        while place < end and (piece := os.pread(log.descriptor, min(log.sizes.piece, end - place), place)):
+            place += len(piece)
+            yield piece
+
+
+class _FromStart:
+    """A log as a file that is read from its beginning."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._place = 0
+
+    def read(self, size: int, /) -> bytes:
+        left = self._log.size_bytes - self._place
+        piece = os.pread(self._log.descriptor, min(size, left), self._place)
+        self._place += len(piece)
+        return piece
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int, /) -> None:
+        self._place = place
+
+
+def _line_start(log: Log, place: int) -> int:
+    """Give the first beginning of a line at `place` or after it; the end of the log if there is none."""
+    if place == 0:
+        return 0
+    place -= 1  # a line begins at `place` itself if a line feed stands before it
+    while place < log.size_bytes and (piece := os.pread(log.descriptor, CHUNK_BYTES >> 4, place)):
+        if (feed := piece.find(b"\n")) >= 0:
+            return min(place + feed + 1, log.size_bytes)
+        place += len(piece)
+    return log.size_bytes
+
+
+def survey(places: Sequence[Place], sizes: Sizes) -> list[Log] | None:
+    """Open the files behind `places`; None if they are few bytes, or not all files of kube-apiserver's lines."""
+    if len(places) > HELD_OPEN or any(place.path == STANDARD_INPUT for place in places):
+        return None
+    logs = [_opened(place, sizes) for place in places]
+    if any(log is None for log in logs):
+        return None
+    known = [log for log in logs if log is not None]
+    return known if sum(log.size_bytes for log in known) >= sizes.smallest else None
+
+
+def _opened(place: Place, sizes: Sizes) -> Log | None:
+    name = os.fsencode(place.path).decode("utf-8", "backslashreplace")  # file names are bytes; ours are text
+    if place.problem:
+        return Log(name, sizes, f"{name}: {place.problem}")
+    try:
+        place.file = place.open()
+        seen = os.fstat(place.file.fileno())
+        if not stat.S_ISREG(seen.st_mode):
+            return None
+        log = Log(name, sizes, "", place.file.fileno(), seen.st_size)
+        return log if _is_native(log) else None
+    except (OSError, DamagedError):  # to the reader: it says what can be read, and why no more
+        return None
+
+
+def _is_native(log: Log) -> bool:
+    """Tell whether a log holds lines of kube-apiserver: it begins with one, or with the torn end of one."""
+    beginning = next(chunks(_FromStart(log)), b"")
+    log.packed = not beginning.startswith(os.pread(log.descriptor, _MAGIC_BYTES, 0))
+    text = beginning.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if not text or text.startswith(HEAD):
+        return True
+    return text[:1] not in {b"{", b"["} and b"\n" + HEAD in text

@@ -1,0 +1,121 @@
+r"""Prefilter: a Query → bytes that must stand in every line that it can match, so that other lines need no decoding.
+
+A wanted value stands in an event's line as a JSON string. Encoders may spell its characters as they like, so a needle
+is made only of characters of which JSON knows two spellings, the plain one and ``\u00XX``: printable ASCII without
+``" & / < > \``. A line that spells such a character by its number `hides` something and is decoded, whatever it holds;
+kube-apiserver writes no such line (its own escapes are of the other characters: ``\u0026 \u003c \u003e \n \"``). White
+space, the order of keys, keys that come twice and names inside bodies cannot hide a needle, since needles are values
+alone: what they let through too many, decoding drops.
+
+The needles of one query form clauses: of each clause at least one must stand in the line. A field whose wanted patterns
+do not all give a needle (an empty value, ``*``) gives no clause; nor do negations, codes and times.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Self
+
+from msgspec import Struct
+
+from decklog.audit.query import COLLECTION_VERBS, Pattern, admits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from decklog.audit.query import Query, ResourcePattern
+
+Clause = tuple[bytes, ...]
+"""Needles of which at least one must stand in a line."""
+
+_RUN: Final = re.compile(r"[ !#-%'-.0-;=?-\[\]-~]+")
+"""Characters with two spellings only."""
+hides: Final = re.compile(rb"\\u00(?:2[013-57-9a-fA-F]|3[0-9abdfABDF]|[4-7][0-9a-fA-F])").search
+"""Finds, in bytes, a character of a needle that is spelled by its number (or what looks like it)."""
+
+
+class Sieve(Struct, frozen=True):
+    """What the lines of interest to one or several queries must hold."""
+
+    alternatives: tuple[tuple[Clause, ...], ...]
+    """For each query its clauses, never none."""
+    whole_requests: bool
+    """Whether all stages of a request pass or none does; else only the matching ones need to pass."""
+
+    @classmethod
+    def of(cls, queries: Iterable[Query]) -> Self | None:
+        """Make the sieve of several queries of which one has to match; None if it would let every line through.
+
+        Stages of a request share their audit ID, so a question about IDs looks for nothing but them.
+        """
+        wanted = tuple(queries)
+        by_id = tuple(tuple(_clause(query.audit_ids)) for query in wanted)
+        if wanted and all(by_id):
+            return cls(by_id, whole_requests=True)
+        alternatives = tuple(tuple(_clauses(query)) for query in wanted)
+        return cls(alternatives, whole_requests=False) if wanted and all(alternatives) else None
+
+    def admits(self, line: bytes) -> bool:
+        """Tell whether a line that hides nothing may match."""
+        return any(all(any(needle in line for needle in clause) for clause in clauses) for clauses in self.alternatives)
+
+    def anchors(self, sample: bytes) -> Clause:
+        """Choose the needles to look for, as the rarest in `sample`: one of them stands in each line that may match."""
+        chosen = (min(clauses, key=lambda clause: _cost(clause, sample)) for clauses in self.alternatives)
+        return tuple(dict.fromkeys(needle for clause in chosen for needle in clause))
+
+
+def _cost(clause: Clause, sample: bytes) -> tuple[int, int]:
+    """Weigh a clause: how often it stands in the sample, then how long it takes to look for."""
+    return sum(sample.count(needle) for needle in clause), len(clause) * 100 - min(map(len, clause))
+
+
+def _clauses(query: Query) -> Iterable[Clause]:
+    collective = _collective(query) if query.reach else ()
+    yield from _clause(query.verbs)
+    yield from _clause([term.resource for term in query.resources if not term.negated])
+    yield from _clause([_subresource(term) for term in query.resources if not term.negated])
+    yield from _clause(query.subresources)
+    yield from _clause(query.namespaces, collective)
+    yield from _clause(query.names, collective)
+    yield from _clause(query.users)
+    yield from _clause(query.impersonated)
+    yield from _clause(query.groups)
+    yield from _clause(query.user_agents)
+    yield from _clause(query.audit_ids)
+    yield from _clause([Pattern(path.text, prefix=True, negated=path.negated) for path in query.paths])
+    yield from _clause(query.stages)
+
+
+def _subresource(term: ResourcePattern) -> Pattern | None:
+    """Give the subresource that has to be there; None: it may be absent."""
+    return None if term.subresource is None or term.subresource.negated else term.subresource
+
+
+def _collective(query: Query) -> Clause:
+    """Give the needles of requests that reach an object without naming it."""
+    return tuple(f'"{verb}"'.encode() for verb in sorted(COLLECTION_VERBS) if admits(query.verbs, verb))
+
+
+def _clause(patterns: Iterable[Pattern | None], others: Clause = ()) -> Iterable[Clause]:
+    """Make the clause of a field, if it has one; None among the patterns stands for any value."""
+    wanted = [pattern for pattern in patterns if pattern is None or not pattern.negated]
+    needles = [needle(pattern) if pattern is not None else None for pattern in wanted]
+    found = tuple(dict.fromkeys(one for one in needles if one is not None))
+    if found and None not in needles:
+        yield (*found, *others)
+
+
+def needle(pattern: Pattern) -> bytes | None:
+    """Give bytes that stand in every line with a string that `pattern` covers, if it hides nothing; None: no such."""
+    text = pattern.text
+    runs = [
+        ('"' if run.start() == 0 else "") + run[0] + ('"' if run.end() == len(text) and not pattern.prefix else "")
+        for run in _RUN.finditer(text)
+    ]
+    return max(runs, key=len).encode() if runs else None
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether `needle` has all of a text."""
+    return _RUN.fullmatch(text) is not None

@@ -1,0 +1,154 @@
+"""Scan: the fast reader. Of places it yields the records that queries are about, and decodes hardly any others.
+
+It gives what `sources.reader.read` gives, less the records of requests of which no event matches: `ask.requests.merge`
+makes the same requests of both. What was passed over is counted (`Coverage.undecoded`), so that an answer can say so.
+
+Not scanned but read line by line: standard input, few bytes, logs in other shapes than kube-apiserver's lines, queries
+without a needle (`prefilter`), and questions to which so much is the answer that it would not fit into memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from decklog.ask.forking import fork_map
+from decklog.ask.parts import Sizes, survey
+from decklog.ask.prefilter import Sieve
+from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, TooMuchError, decode
+from decklog.sources.reader import read
+from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from decklog.ask.parts import Log, Part
+    from decklog.ask.sifting import NumberedLine
+    from decklog.audit.query import Query
+    from decklog.sources.places import Place
+    from decklog.sources.record import Record
+
+
+_SIZES: Final = Sizes()
+
+
+def scan(
+    places: Iterable[Place],
+    coverage: Coverage,
+    queries: Sequence[Query],
+    *,
+    declared: bool = False,
+    processes: int = 1,
+    sizes: Sizes = _SIZES,
+) -> Iterator[Record]:
+    """Yield, in order, at least every record of each request of which an event matches one of `queries`.
+
+    `declared` is the reader's. `processes` above 1 forks: only for a caller without threads. Counts into `coverage`,
+    which is complete when the first record comes, unless the log is read line by line.
+    """
+    waiting = list(places)
+    try:
+        found = _found(waiting, coverage, tuple(queries), processes, sizes, declared=declared)
+        if found is None:
+            yield from read(waiting, coverage, declared=declared)
+        else:
+            yield from found
+    finally:
+        for place in waiting:
+            place.close()
+
+
+def _found(
+    places: list[Place],
+    coverage: Coverage,
+    queries: tuple[Query, ...],
+    processes: int,
+    sizes: Sizes,
+    *,
+    declared: bool,
+) -> Iterator[Record] | None:
+    sieve = Sieve.of(queries)
+    logs = survey(places, sizes) if sieve is not None else None
+    if sieve is None or logs is None:
+        return None
+    scanning = _Scanning(logs, processes, declared=declared)
+    try:
+        lines = scanning.lines(sieve, queries)
+    except TooMuchError:
+        return None
+    scanning.count(coverage)
+    return scanning.records(lines)
+
+
+class _Scanning:
+    """One question put to several logs."""
+
+    def __init__(self, logs: list[Log], processes: int, *, declared: bool) -> None:
+        self._declared = declared
+        self._logs = logs
+        self._parts: list[Part] = [part for log in logs for part in log.parts()]
+        self._processes = processes
+        self._first: list[Sifted] = []
+        self._audit_ids: frozenset[str] = frozenset()
+
+    def lines(self, sieve: Sieve, queries: tuple[Query, ...]) -> list[list[NumberedLine]]:
+        """Give for each part the lines that the answer needs; TooMuchError if they are too many."""
+
+        def first(part: Part) -> Sifted:
+            return ByQuestion(sieve, queries, part, declared=self._declared).sift()
+
+        def second(place: int) -> list[NumberedLine]:
+            return ByAuditId(self._audit_ids, self._first[place].blocks).sift(self._parts[place].pieces()).kept
+
+        self._first = fork_map(first, self._parts, self._processes)
+        self._audit_ids = frozenset[str]().union(*(found.audit_ids for found in self._first))
+        suspects = [found.kept for found in self._first]
+        if sieve.whole_requests or not self._audit_ids:
+            return suspects
+        others = fork_map(second, range(len(self._parts)), self._processes)
+        return [sorted({*odd, *more}) for odd, more in zip(suspects, others, strict=True)]
+
+    def count(self, coverage: Coverage) -> None:
+        """Say what was scanned."""
+        places = iter(zip(self._first, self._bases(), strict=True))
+        for log in self._logs:
+            if log.problem:
+                coverage.problems.append(log.problem)
+                continue
+            coverage.files.append(log.name)
+            coverage.size_bytes += log.size_bytes
+            for _ in log.parts():
+                found, base = next(places)
+                _add(coverage, found.coverage, base)
+
+    def records(self, lines: list[list[NumberedLine]]) -> Iterator[Record]:
+        """Decode the lines of the answer."""
+        for part, base, kept in zip(self._parts, self._bases(), lines, strict=True):
+            for record in decode(kept, part.log.name, Coverage(), at_start=part.start == 0, declared=self._declared):
+                if record.event is not None and record.event.audit_id in self._audit_ids:
+                    yield replace(record, number=base + record.number)
+
+    def _bases(self) -> list[int]:
+        """Count for each part the lines that stand before it in its file."""
+        bases: list[int] = []
+        before = 0
+        for part, found in zip(self._parts, self._first, strict=True):
+            before = 0 if part.start == 0 else before
+            bases.append(before)
+            before += found.lines
+        return bases
+
+
+def _add(coverage: Coverage, part: Coverage, base: int) -> None:
+    """Add what was seen of a part, before which `base` lines stand in its file."""
+    coverage.lines += part.lines
+    coverage.undecoded += part.undecoded
+    coverage.bad_lines += part.bad_lines
+    coverage.cut += part.cut
+    coverage.others += part.others
+    coverage.problems += part.problems
+    room = KEPT_PROBLEMS - len(coverage.bad_examples)
+    coverage.bad_examples += [BadLine(bad.file, base + bad.number, bad.problem) for bad in part.bad_examples[:room]]
+    coverage.first = min(filter(None, (coverage.first, part.first)), default=None)
+    coverage.last = max(filter(None, (coverage.last, part.last)), default=None)

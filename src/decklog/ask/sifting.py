@@ -1,0 +1,269 @@
+r"""Sifting: a part of a log → the few lines that a question needs, without decoding the rest.
+
+A part is read in blocks of whole lines. What is taken for granted of a line is only that it begins as kube-apiserver's
+lines do: such a line is one event, written as JSON. Lines that begin otherwise, and lines that hide something
+(`prefilter`), are always decoded: they are suspects. Decoding is the reader's; here it is decided what it gets to see.
+
+Two siftings answer a question. The first finds the events that match, by needles of the question; the second all the
+events of the same requests, by their audit IDs: what stages a request went through no needle of a question can tell.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from decklog.ask.bytesearch import lines_with
+from decklog.ask.prefilter import hides, is_plain, needle
+from decklog.audit.query import Pattern
+from decklog.errors import DecklogError
+from decklog.sources.lines import MAX_LINE_BYTES
+from decklog.sources.reader import records_of
+from decklog.sources.record import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from decklog.ask.parts import Part
+    from decklog.ask.prefilter import Sieve
+    from decklog.audit.query import Query
+    from decklog.sources.record import Record
+
+HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1'
+"""How the lines begin of which one sees at once what they are; v1beta1 and v1alpha1 begin so, too."""
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+KEPT_BYTES: Final = 32 << 20
+"""Lines that are kept for the answer, at most."""
+KEPT_REQUESTS: Final = 50_000
+"""Requests that are remembered by their audit ID, at most."""
+SAMPLE_BYTES: Final = 256 << 10
+"""So much of a part tells how rare its needles are."""
+
+_FEW_IDS: Final = 8
+"""So many IDs are looked for one by one, faster than every line's ID is looked up among them."""
+_ID_KEY: Final = b'auditID"'
+
+NumberedLine = tuple[int, bytes]
+Span = tuple[int, int]
+
+
+class TooMuchError(DecklogError):
+    """The question is about so many lines, or so odd ones, that reading every line answers it better."""
+
+
+@dataclass(slots=True)
+class Sifted:
+    """What one sifting found in one part. Line numbers count from the part's beginning, from 1."""
+
+    lines: int = 0
+    """Line feeds, and the rest after the last of them."""
+    blocks: array[int] = field(default_factory=lambda: array("Q"))
+    """Lines of each block, for the second sifting."""
+    decoded: int = 0
+    kept: list[NumberedLine] = field(default_factory=list)
+    audit_ids: set[str] = field(default_factory=set)
+    """Of the events that match."""
+    coverage: Coverage = field(default_factory=Coverage)
+    """Blank lines left out; times and bad lines as far as lines were decoded."""
+    kept_bytes: int = 0
+
+    def keep(self, number: int, line: bytes) -> None:
+        """Keep a line; TooMuchError past the bound."""
+        self.kept_bytes += len(line)
+        if self.kept_bytes > KEPT_BYTES:
+            raise TooMuchError("too many lines to keep")
+        self.kept.append((number, line))
+
+
+def blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Cut a stream into blocks of whole lines: bytes, with start and end of the lines in them.
+
+    Nothing is copied but the lines on which pieces meet. TooMuchError for a line that is too long to keep.
+    """
+    begun: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        start = 0
+        if begun:
+            start = piece.find(b"\n") + 1
+            begun.append(piece[: start or len(piece)])
+            size += len(begun[-1])
+            if size > MAX_LINE_BYTES:
+                raise TooMuchError("a line is too long")
+            if not start:
+                continue
+            yield b"".join(begun), 0, size
+            begun.clear()
+        end = piece.rfind(b"\n") + 1
+        if end > start:
+            yield piece, start, end
+        if (rest := piece[max(start, end) :]) != b"":
+            begun, size = [rest], len(rest)
+    if begun:
+        yield b"".join(begun), 0, size
+
+
+def decode(
+    lines: Iterable[NumberedLine], name: str, coverage: Coverage, *, at_start: bool, declared: bool
+) -> Iterator[Record]:
+    """Read lines as the reader does, and count them so; `at_start`: line 1 is a file's first."""
+    for number, line in lines:
+        text = line.removeprefix(_BYTE_ORDER_MARK) if at_start and number == 1 else line
+        for record in records_of(text, name, number, coverage, declared=declared):
+            coverage.count(record)
+            yield record
+
+
+class ByQuestion:
+    """The first sifting: by the needles of queries."""
+
+    def __init__(self, sieve: Sieve, queries: tuple[Query, ...], part: Part, *, declared: bool) -> None:
+        self._part = part
+        self._declared = declared
+        self._sieve = sieve
+        self._queries = queries
+        self._anchors: tuple[bytes, ...] = ()
+
+    def sift(self) -> Sifted:
+        """Find the events that match; keep suspects (with a sieve of whole requests: all that may match)."""
+        found = Sifted()
+        passed = 0
+        first = last = b""
+        for block, start, end in blocks(self._part.pieces()):
+            if not self._anchors or len(found.blocks) == 1:  # the first block may be a single line
+                self._anchors = self._sieve.anchors(block[start : min(end, start + SAMPLE_BYTES)])
+            spans: dict[int, int] = {}
+            before = found.decoded
+            lines, blank = _survey(block, start, end, spans)
+            spans.update(_hiding(block, start, end))
+            suspects = set(spans)
+            for anchor in self._anchors:
+                spans.update(lines_with(block, anchor, start, end))
+            self._take(found, _numbered(block, start, found.lines, spans), suspects)
+            found.blocks.append(lines)
+            found.lines += lines
+            passed += lines - blank - (found.decoded - before)
+            first = first or block[start : block.find(b"\n", start, end)]
+            last = block[block.rfind(b"\n", start, end - 1) + 1 or start : end]
+        found.coverage.lines += passed
+        found.coverage.undecoded = passed
+        found.coverage.problems += self._part.damage
+        _stretch(found.coverage, first, last)
+        return found
+
+    def _take(self, found: Sifted, numbered: Iterable[tuple[int, int, bytes]], suspects: set[int]) -> None:
+        candidates: list[NumberedLine] = []
+        odd: set[int] = set()
+        for number, start, line in numbered:
+            if start in suspects:
+                odd.add(number)
+            elif not self._sieve.admits(line):
+                continue
+            candidates.append((number, line))
+        if not candidates:
+            return
+        found.decoded += len(candidates)
+        lines = dict(candidates)
+        kept: set[int] = set()
+        part = self._part
+        for record in decode(
+            candidates, part.log.name, found.coverage, at_start=part.start == 0, declared=self._declared
+        ):
+            event = record.event
+            if event is None:
+                continue
+            if any(query.matches(event) for query in self._queries):
+                found.audit_ids.add(event.audit_id)
+                if len(found.audit_ids) > KEPT_REQUESTS:
+                    raise TooMuchError("too many requests match")
+            if record.number not in kept and (record.number in odd or self._sieve.whole_requests):
+                kept.add(record.number)
+                found.keep(record.number, lines[record.number])
+
+
+class ByAuditId:
+    """The second sifting: by audit IDs."""
+
+    def __init__(self, audit_ids: frozenset[str], block_lines: Sequence[int]) -> None:
+        few = len(audit_ids) <= _FEW_IDS
+        needles = [needle(Pattern(audit_id)) if few or is_plain(audit_id) else None for audit_id in sorted(audit_ids)]
+        self._needles = [one for one in needles if one is not None]
+        if len(self._needles) < len(needles):
+            raise TooMuchError("an audit ID that cannot be looked for")
+        self._look = self._each_id if few else self._each_line
+        self._quoted = frozenset(self._needles)
+        self._block_lines = block_lines
+
+    def sift(self, pieces: Iterable[bytes]) -> Sifted:
+        """Keep the lines of the requests; a few others may be among them."""
+        found = Sifted()
+        for (block, start, end), lines in zip(blocks(pieces), self._block_lines, strict=False):
+            for number, _, line in _numbered(block, start, found.lines, self._look(block, start, end)):
+                found.keep(number, line)
+            found.lines += lines
+        return found
+
+    def _each_id(self, block: bytes, start: int, end: int) -> dict[int, int]:
+        return {begin: stop for one in self._needles for begin, stop in lines_with(block, one, start, end)}
+
+    def _each_line(self, block: bytes, start: int, end: int) -> dict[int, int]:
+        find, rfind = block.find, block.rfind
+        spans = {}
+        while start < end:
+            stop = find(b"\n", start, end)
+            stop = end if stop < 0 else stop
+            key = find(_ID_KEY, start, stop)
+            value = key + len(_ID_KEY) + 1
+            plain = key >= 0 and block[value - 1 : value + 1] == b':"' and rfind(_ID_KEY, start, stop) == key
+            if not plain or block[value : find(b'"', value + 1, stop) + 1] in self._quoted:
+                spans[start] = stop
+            start = stop + 1
+        return spans
+
+
+def _stretch(coverage: Coverage, *lines: bytes) -> None:
+    """Look at the times of a part's first and last line: nearly all others lie between them."""
+    for line in lines:
+        if line.startswith(HEAD):
+            for record in records_of(line, "", 1, Coverage()):
+                if record.event is not None and record.event.stage_timestamp:
+                    coverage.stretch(record.event.stage_timestamp)
+
+
+def _survey(block: bytes, start: int, end: int, odd: dict[int, int]) -> Span:
+    """Count lines and blank lines; put those that begin unlike an event into `odd`."""
+    find, startswith = block.find, block.startswith
+    lines = blank = 0
+    while start < end:
+        stop = find(b"\n", start, end)
+        lines += 1
+        if not startswith(HEAD, start):
+            line_end = end if stop < 0 else stop
+            if block[start:line_end].strip():
+                odd[start] = line_end
+            else:
+                blank += 1
+        if stop < 0:
+            break
+        start = stop + 1
+    return lines, blank
+
+
+def _hiding(block: bytes, start: int, end: int) -> Iterator[Span]:
+    while (match := hides(block, start, end)) is not None:
+        begin = block.rfind(b"\n", start, match.start()) + 1 or start
+        stop = block.find(b"\n", match.end(), end)
+        yield begin, end if stop < 0 else stop
+        if stop < 0:
+            return
+        start = stop + 1
+
+
+def _numbered(block: bytes, start: int, before: int, spans: dict[int, int]) -> Iterator[tuple[int, int, bytes]]:
+    """Give the lines at `spans` in order: number, start, contents; `before` lines stand before the block."""
+    number = before + 1
+    for begin in sorted(spans):
+        number += block.count(b"\n", start, begin)
+        start = begin
+        yield number, begin, block[begin : spans[begin]]

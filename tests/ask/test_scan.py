@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from ask import hostile_lines as hostile
+from ask.logs import event, life, ref
+from decklog.ask.forking import fork_map
+from decklog.ask.parts import Sizes
+from decklog.ask.requests import merge
+from decklog.ask.scan import scan
+from decklog.ask.sifting import HEAD, TooMuchError
+from decklog.audit.event import Stage
+from decklog.audit.query import Pattern, Query, ResourcePattern
+from decklog.audit.wire import encode_line
+from decklog.sources.places import find
+from decklog.sources.reader import read
+from decklog.sources.record import Coverage, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from decklog.audit.event import Event
+    from decklog.sources.places import Place
+
+TINY = Sizes(smallest=0, part=300, piece=64)
+DELETION = Query(verbs=(Pattern("delete"),), names=(Pattern("web"),))
+
+
+def places(paths: Iterable[Path]) -> list[Place]:
+    return find(map(str, paths), BytesIO(), rotated=False)
+
+
+def scanned(
+    paths: Sequence[Path], *queries: Query, sizes: Sizes = TINY, processes: int = 1
+) -> tuple[list[Record], Coverage]:
+    coverage = Coverage()
+    return list(scan(places(paths), coverage, queries, sizes=sizes, processes=processes)), coverage
+
+
+def slowly(paths: Sequence[Path]) -> tuple[list[Record], Coverage]:
+    coverage = Coverage()
+    return list(read(places(paths), coverage)), coverage
+
+
+def written(folder: Path, events: Iterable[Event], name: str = "audit.log") -> Path:
+    path = folder / name
+    path.write_bytes(b"".join(map(encode_line, events)))
+    return path
+
+
+def patterns(*values: str) -> st.SearchStrategy[tuple[Pattern, ...]]:
+    wanted = st.sampled_from([*values, *(f"{value}*" for value in values)])
+    unwanted = st.sampled_from([f"-{value}" for value in values])
+    texts = st.one_of(st.lists(wanted, min_size=1, max_size=2), st.tuples(wanted, unwanted), st.tuples(unwanted))
+    return texts.map(lambda some: tuple(map(Pattern.parse, some)))
+
+
+FIELDS = {
+    "verbs": patterns(*hostile.VERBS),
+    "resources": st.lists(
+        st.sampled_from(("pods", "deployments", "pods/log", "pods/-log", "-pods", "web*", "*.apps")),
+        min_size=1,
+        max_size=2,
+    ).map(lambda some: tuple(map(ResourcePattern.parse, some))),
+    "subresources": patterns(*hostile.SUBRESOURCES),
+    "namespaces": patterns(*hostile.NAMESPACES),
+    "names": patterns(*hostile.NAMES),
+    "users": patterns(*hostile.USERS),
+    "impersonated": patterns(*hostile.USERS),
+    "groups": patterns(*hostile.USERS),
+    "user_agents": patterns(*hostile.AGENTS),
+    "audit_ids": patterns(*hostile.IDS),
+    "paths": patterns("/healthz", "/web"),
+    "stages": patterns(*hostile.STAGES),
+}
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Query:
+    names = draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=3, unique=True))
+    return Query(**{name: draw(FIELDS[name]) for name in names}, reach=draw(st.booleans()))  # type: ignore[arg-type]  # because: each field has its own type
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    files=st.lists(st.lists(hostile.lines, min_size=1, max_size=14), min_size=1, max_size=2),
+    asked=st.lists(queries(), min_size=1, max_size=2),
+    packed=st.booleans(),
+    part=st.integers(64, 4000),
+    piece=st.integers(16, 2000),
+)
+def test_scanning_never_changes_an_answer(
+    files: list[list[bytes]], asked: list[Query], packed: bool, part: int, piece: int
+) -> None:
+    """Over any lines, the scan makes the same requests and the same matching events as reading every line does."""
+    sizes = Sizes(smallest=0, part=part, piece=piece)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.log" for number, _ in enumerate(files)]
+        for path, lines in zip(paths, files, strict=True):
+            text = b"\n".join([HEAD + b'"}', *lines])  # without such a beginning nothing is scanned
+            path.write_bytes(gzip.compress(text) if packed else text)
+        fast, fast_coverage = scanned(paths, *asked, sizes=sizes)
+        slow, slow_coverage = slowly(paths)
+    assert list(merge(fast, *asked)) == list(merge(slow, *asked))
+    assert _matching(fast, asked) == _matching(slow, asked)
+    assert fast_coverage.files == slow_coverage.files
+    assert fast_coverage.size_bytes == slow_coverage.size_bytes
+    assert fast_coverage.bad_lines <= slow_coverage.bad_lines
+    assert fast_coverage.lines == slow_coverage.lines
+    assert fast_coverage.others == slow_coverage.others
+    assert fast_coverage.undecoded <= fast_coverage.lines
+
+
+def _matching(records: list[Record], asked: list[Query]) -> list[Record]:
+    return [
+        record for record in records if record.event is not None and any(query.matches(record.event) for query in asked)
+    ]
+
+
+CLUSTER_WIDE = [
+    *life(Stage.REQUEST_RECEIVED, Stage.RESPONSE_COMPLETE),
+    event(audit_id="2", verb="deletecollection", object_ref=ref("deployments")),
+    event(audit_id="3", verb="deletecollection", object_ref=ref("deployments", namespace="")),
+    event(audit_id="4", verb="deletecollection", object_ref=ref("deployments", namespace="other")),
+    event(audit_id="5", verb="list", object_ref=ref("deployments")),
+    event(audit_id="6", object_ref=ref("deployments", name="web-2")),
+]
+PADDING = [event(audit_id=f"padding-{number}", object_ref=ref("pods", "other", "api")) for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "told"),
+    [
+        ("a name", Query(names=(Pattern("web"),)), ["11111111-aaaa-4bbb-8ccc-000000000001"]),
+        ("the beginning of a name", Query(names=(Pattern("web-", prefix=True),)), ["6"]),
+        (
+            "what may reach the object",
+            Query(
+                verbs=(Pattern("delete"), Pattern("deletecollection")),
+                names=(Pattern("web"),),
+                namespaces=(Pattern("shop"),),
+                reach=True,
+            ),
+            ["11111111-aaaa-4bbb-8ccc-000000000001", "2", "3"],
+        ),
+        ("an audit ID", Query(audit_ids=(Pattern("4"),)), ["4"]),
+        ("a verb and a user", Query(verbs=(Pattern("list"),), users=(Pattern("alice"),)), ["5"]),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 3])
+def test_hardly_a_line_is_decoded(tmp_path: Path, name: str, query: Query, told: list[str], processes: int) -> None:
+    """A question with a needle is answered from the few lines that hold it, on any number of processes."""
+    path = written(tmp_path, [*PADDING, *CLUSTER_WIDE, *PADDING])
+    records, coverage = scanned([path], query, processes=processes)
+    assert [request.latest.event.audit_id for request in merge(records, query)] == told, name
+    assert [record.number for record in records] == [50 + number for number in _numbers(told)]
+    assert coverage.lines == len(CLUSTER_WIDE) + 2 * len(PADDING)
+    assert coverage.undecoded > coverage.lines - 15
+
+
+def _numbers(told: list[str]) -> list[int]:
+    return [number for number, seen in enumerate(CLUSTER_WIDE, start=1) if seen.audit_id in told]
+
+
+def test_stages_without_the_needle_are_found(tmp_path: Path) -> None:
+    """A creation is told with its early stage, which does not have the object's name; also from an older file."""
+    early, late = life(Stage.REQUEST_RECEIVED, Stage.RESPONSE_COMPLETE, verb="create")
+    early = replace(early, object_ref=ref("deployments"))
+    older = written(tmp_path, [*PADDING, early, *PADDING], "older.log")
+    newer = written(tmp_path, [*PADDING, late, *PADDING], "newer.log")
+    query = Query(names=(Pattern("web"),))
+    records, _ = scanned([older, newer], query)
+    (request,) = merge(records, query)
+    assert [(seen.file, seen.number) for seen in request.stages] == [(str(older), 51), (str(newer), 51)]
+
+
+def test_many_requests_are_found_with_all_their_stages(tmp_path: Path) -> None:
+    """Past a few, audit IDs are looked up line by line; nothing else changes."""
+    lives = [life(Stage.REQUEST_RECEIVED, Stage.RESPONSE_COMPLETE, audit_id=f"id-{n}") for n in range(40)]
+    path = written(tmp_path, [*PADDING, *(one[0] for one in lives), *PADDING, *(one[1] for one in lives)])
+    query = Query(names=(Pattern("web"),), stages=(Pattern("ResponseComplete"),))
+    records, coverage = scanned([path], query)
+    assert [len(request.stages) for request in merge(records, query)] == [2] * 40
+    assert coverage.undecoded == len(PADDING) * 2 + 40
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "text"),
+    [
+        ("a query without a needle", Query(codes=()), None),
+        ("only negations", Query(users=(Pattern("alice", negated=True),)), None),
+        ("a log of another shape", DELETION, b'{"apiVersion":"audit.k8s.io/v1","kind":"Event"}\n'),
+        ("a pretty-printed list", DELETION, b'{\n  "kind": "EventList",\n'),
+        ("an audit ID that cannot be looked for", DELETION, encode_line(event(audit_id="<&>"))),
+    ],
+)
+def test_what_cannot_be_scanned_is_read(tmp_path: Path, name: str, query: Query, text: bytes | None) -> None:
+    """Where no needle helps, every line is read and decoded."""
+    path = written(tmp_path, PADDING)
+    if text is not None:
+        path.write_bytes(text + path.read_bytes())
+    records, coverage = scanned([path], query)
+    assert (records, coverage) == slowly([path]), name
+    assert coverage.undecoded == 0
+
+
+def test_a_small_log_is_read(tmp_path: Path) -> None:
+    """A few lines are all decoded, so that nothing has to be passed over."""
+    records, coverage = scanned([written(tmp_path, PADDING)], DELETION, sizes=Sizes())
+    assert len(records) == len(PADDING)
+    assert coverage.undecoded == 0
+
+
+def test_what_befalls_files_is_told(tmp_path: Path) -> None:
+    """A file that is cut off is named, and what it has before is searched."""
+    whole = gzip.compress(b"".join(map(encode_line, [*PADDING, event()])))
+    text = b"".join(map(encode_line, PADDING)) + whole[:0]
+    cut = tmp_path / "cut.log.gz"
+    cut.write_bytes(gzip.compress(text) + whole[:-8])
+    records, coverage = scanned([cut], DELETION)
+    assert [record.number for record in records] == [len(PADDING) * 2 + 1]
+    assert len(coverage.problems) == 1
+    assert "cut off" in coverage.problems[0]
+
+
+def test_a_line_that_passed_and_cannot_be_decoded_is_counted(tmp_path: Path) -> None:
+    """A bad line with the needle is counted and named; one without it is passed over."""
+    path = written(tmp_path, PADDING)
+    torn = encode_line(event())[:-20]
+    path.write_bytes(path.read_bytes() + torn + b"\n" + torn.replace(b'"web"', b'"api"') + b"\n")
+    _, coverage = scanned([path], DELETION)
+    assert coverage.bad_lines == 1
+    assert [bad.number for bad in coverage.bad_examples] == [len(PADDING) + 1]
+    assert coverage.undecoded == len(PADDING) + 1
+
+
+def test_the_times_of_the_ends_are_told(tmp_path: Path) -> None:
+    """The first and the last line are looked at, so that an answer can say from when to when the log goes."""
+    ends = [event(stage_timestamp=f"2026-03-0{day}T00:00:00.000000Z") for day in (1, 9)]
+    path = written(tmp_path, [ends[0], *PADDING, ends[1]])
+    _, coverage = scanned([path], Query(names=(Pattern("other"),)))
+    assert (coverage.first, coverage.last) == (ends[0].stage_timestamp, ends[1].stage_timestamp)
+
+
+def test_a_broken_process_is_made_good(tmp_path: Path) -> None:
+    """What a child process could not do is done by the parent."""
+    parent = os.getpid()
+    done = fork_map(lambda value: value if os.getpid() == parent else os._exit(1), range(7), 3)
+    assert done == list(range(7))
+
+
+def test_an_error_of_a_process_is_raised() -> None:
+    """An error in a child ends the whole, and no child is left behind."""
+    parent = os.getpid()
+
+    def fail(value: int) -> int:
+        if os.getpid() != parent:
+            raise TooMuchError("too much")
+        return value
+
+    with pytest.raises(TooMuchError):
+        fork_map(fail, range(4), 2)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
