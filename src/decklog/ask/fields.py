@@ -83,14 +83,15 @@ def _counts(path: Path, *, status: bool) -> bool:
 
 
 def _compared(old: Any, new: Any, path: Path) -> Iterator[tuple[Path, Change]]:
-    if old == new and type(old) is type(new):
+    if type(old) is type(new) and not isinstance(old, dict | list) and old == new:
         return
     if len(path) < _DEEPEST and (pairs := _pairs(old, new)) is not None:
         before, after = pairs
         for key in (*before, *(key for key in after if key not in before)):
             yield from _member(before, after, key, path)
         return
-    yield path, Change(written(path), old, new)
+    if old != new or type(old) is not type(new):
+        yield path, Change(written(path), old, new)
 
 
 def _member(before: Mapping[str, Any], after: Mapping[str, Any], key: str, path: Path) -> Iterator[tuple[Path, Change]]:
