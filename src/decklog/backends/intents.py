@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
+from decklog import line_files
 from decklog.audit import jsontext
 from decklog.audit.intent import Intent
 from decklog.audit.sink import DeliveryError
-from decklog.backends import line_files, opening
+from decklog.backends import opening
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:

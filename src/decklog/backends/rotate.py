@@ -51,7 +51,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from decklog.backends import line_files
+from decklog import line_files
 from decklog.backends.backup_names import LAST_MS, Family, packed_path
 from decklog.backends.opening import Opened, identity, make_log, open_log
 from decklog.errors import DecklogError

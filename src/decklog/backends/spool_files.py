@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from decklog.backends import line_files
+from decklog import line_files
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:

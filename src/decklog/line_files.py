@@ -1,4 +1,7 @@
-"""Files of lines: the moves that the spool and the intents share. A line without its newline was never taken."""
+"""Files of lines: the moves that spool, intents, log and journal share. A line without its newline was never taken.
+
+Lives in the cellar: knows nothing of audit.
+"""
 
 from __future__ import annotations
 

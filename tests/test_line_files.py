@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.faulty_disk import FaultyDisk
-from decklog.backends import line_files
+from decklog import line_files
 from decklog.disk import Disk
 
 if TYPE_CHECKING:
