@@ -32,7 +32,7 @@ STANDARD_INPUT: Final = "-"
 
 def requests(search: Search, coverage: Coverage, *queries: Query) -> Iterator[Request]:
     """Read the requests that one of `queries` matches."""
-    yield from merge(search.records(coverage), *queries)
+    yield from merge(search.records(coverage, *queries), *queries)
 
 
 def can_ask_again(search: Search) -> bool:
