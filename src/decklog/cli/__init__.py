@@ -28,6 +28,8 @@ decklog = Helm(
         "denied": Entry("decklog.cli.denied", "Say who was refused what, and what that reads like."),
         "exec": Entry("decklog.cli.exec", "List the sessions in pods: who, when, how long, which command."),
         "secrets": Entry("decklog.cli.secrets", "Say who touched which secret."),
+        "top": Entry("decklog.cli.top", "Count requests: who, or what, makes most of them."),
+        "timeline": Entry("decklog.cli.timeline", "Draw the number of requests over time."),
         "policy": Entry("decklog.cli.policy", "Check audit policies, and find out what they record."),
         "gateway": Entry("decklog.cli.gateway", "Audit what goes to an API server, in front of it."),
         "sandbox": Entry("decklog.cli.sandbox", "Run a small in-memory API server whose requests are audited."),

@@ -1,0 +1,154 @@
+"""``decklog timeline``: a histogram of requests over time."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from decklog.ask.terminal import columns, visible
+from decklog.ask.top import BY, label_of, time_label, timeline
+from decklog.cli.cells import write_csv
+from decklog.cli.narrowing import FILTERS_HELP, narrowed
+from decklog.cli.printing import print_json, searched, terminal_width
+from decklog.cli.searching import search_options
+from decklog.cli.top import FORMATS, counted, finish, named, rule_of
+from decklog.errors import DecklogError
+from decklog.sources.record import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from decklog.ask.top import Timeline
+    from decklog.audit.query import Query
+    from decklog.cli.searching import Search
+
+_BUCKETS: Final = 40
+_PLAIN_WIDTH: Final = 100
+"""Columns where there is no terminal."""
+_BAR: Final = " ▏▎▍▌▋▊▉█"
+_SPARKS: Final = " ▁▂▃▄▅▆▇█"
+_SPLITS: Final = 20
+_FINE_S: Final = 600
+_STEP: Final = re.compile(r"(\d{1,6})([smhd])")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+_HELP: Final = """Draw the number of requests over time.
+
+With --by, a line for each value, drawn over the whole window; each line is scaled by its own highest bucket.
+
+\b
+decklog timeline audit.log
+decklog timeline --failed-only --since 6h --step 10m -f /var/log/kubernetes/audit.log
+decklog timeline --by user --resource secrets audit.log
+"""
+
+
+@click.command("timeline", help=_HELP, epilog=FILTERS_HELP)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
+@click.option("--by", metavar="FIELDS", help=f"Split by: {', '.join(BY)}.")
+@click.option("--policy", metavar="FILE", type=click.Path(), help="For --by rule: the audit policy that decides.")
+@click.option(
+    "--step", metavar="WIDTH", help="Of a bucket: 10s, 5m, 1h, 1d; without it, chosen by the window and the terminal."
+)
+@search_options(FORMATS)
+@narrowed
+def command(search: Search, query: Query, by: str | None, policy: str | None, step: str | None) -> None:
+    """Draw requests over time."""
+    step_s = _seconds(step) if step else None
+    label, whole = label_of(named(by), rule_of(policy) if policy else None) if by else (None, False)
+    start, end = (_moment(time) for time in (search.since, search.until))
+    fine = bool((step_s and step_s % 10) or (start and ((end or datetime.now(UTC)) - start).total_seconds() < _FINE_S))
+    coverage = Coverage()
+    counts = counted(search, coverage, query, (time_label(label, fine=fine), whole))
+    width = terminal_width(sys.stdout) or _PLAIN_WIDTH
+    buckets = max(width - 40, 20) if by and search.output == "table" else _BUCKETS
+    drawn = timeline(
+        counts, buckets=buckets, split=by is not None, start=start, end=end, step_s=step_s, finest_s=1 if fine else 10
+    )
+    _print(search, drawn, coverage, width)
+    finish(search, coverage, found=bool(counts))
+
+
+def _print(search: Search, drawn: Timeline, coverage: Coverage, width: int) -> None:
+    if search.output == "csv":
+        write_csv(("time", "by", "requests"), _csv(drawn))
+    elif search.output == "json":
+        times = [_utc(time) for time in drawn.times()]
+        buckets = [{"time": time, "requests": count} for time, count in zip(times, drawn.counts, strict=True)]
+        said = searched(coverage, search.since, search.until)
+        value = {"stepSeconds": drawn.step_s, "buckets": buckets, "by": drawn.split, "untimed": drawn.untimed}
+        print_json({**value, "searched": said})
+    elif drawn.counts:
+        for line in _sparks(drawn, width) if drawn.split else _bars(drawn, width):
+            click.echo(line)
+        if drawn.untimed:
+            click.echo(f"{drawn.untimed:,} requests without a time of receipt")
+
+
+def _csv(drawn: Timeline) -> Iterator[tuple[str, str, int]]:
+    for label, counts in (drawn.split or {"": drawn.counts}).items():
+        for time, count in zip(drawn.times(), counts, strict=True):
+            yield _utc(time), label, count
+
+
+def _bars(drawn: Timeline, width: int) -> Iterator[str]:
+    """One line a bucket: its time, a bar, its count."""
+    most = max(drawn.counts)
+    digits = len(f"{most:,}")
+    times = [f"{time:{_time_format(drawn.step_s)}}" for time in drawn.times()]
+    room = max(width - len(times[0]) - digits - 4, 8)
+    for time, count in zip(times, drawn.counts, strict=True):
+        yield f"{time}  {count:>{digits},}  {bar(count, most, room)}".rstrip()
+
+
+def _sparks(drawn: Timeline, width: int) -> Iterator[str]:
+    """One line a label: its line over the window, its highest bucket, its sum, its name."""
+    shown = dict(list(drawn.split.items())[:_SPLITS])
+    digits = max(len(f"{sum(counts):,}") for counts in shown.values())
+    times = drawn.times()
+    yield f"from {_utc(times[0])}, {len(times)} columns of {_words(drawn.step_s)}"
+    for label, counts in shown.items():
+        line = "".join(_SPARKS[-(-count * 8 // max(counts))] for count in counts)
+        room = max(width - len(line) - digits - 4, 8)
+        text = visible(label)
+        while columns(text) > room:
+            text = f"{text[:-2]}…"
+        yield f"{line}  {sum(counts):>{digits},}  {text}"
+    if rest := list(drawn.split.values())[_SPLITS:]:
+        yield f"{len(rest):,} more with {sum(map(sum, rest)):,} requests"
+
+
+def bar(count: int, most: int, room: int) -> str:
+    """Draw a count in eighths of a column; anything that is not nothing shows."""
+    eighths = max(count * room * 8 // most, 1) if count else 0
+    return _BAR[-1] * (eighths // 8) + _BAR[eighths % 8].strip()
+
+
+def _time_format(step_s: int) -> str:
+    return "%Y-%m-%d" if step_s % 86_400 == 0 else "%Y-%m-%d %H:%M:%S" if step_s % 60 else "%Y-%m-%d %H:%M"
+
+
+def _utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _moment(time: str | None) -> datetime | None:
+    return datetime.fromisoformat(time) if time else None
+
+
+def _words(step_s: int) -> str:
+    for unit, seconds in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if step_s % seconds == 0:
+            return f"{step_s // seconds} {unit}"
+    return f"{step_s} s"
+
+
+def _seconds(text: str) -> int:
+    match = _STEP.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        raise DecklogError(f"--step {text!r} is no width of time: write 10s, 5m, 1h or 1d")
+    return int(match[1]) * _UNITS[match[2]]
