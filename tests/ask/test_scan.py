@@ -82,6 +82,7 @@ FIELDS = {
     "audit_ids": patterns(*hostile.IDS),
     "paths": patterns("/healthz", "/web"),
     "stages": patterns(*hostile.STAGES),
+    "texts": st.lists(st.sampled_from(("web", "<3>", "wéb<", 'quo"te', "\n")), min_size=1, max_size=2).map(tuple),
 }
 
 
@@ -123,7 +124,9 @@ def test_scanning_never_changes_an_answer(
 
 def _matching(records: list[Record], asked: list[Query]) -> list[Record]:
     return [
-        record for record in records if record.event is not None and any(query.matches(record.event) for query in asked)
+        record
+        for record in records
+        if record.event is not None and any(query.matches(record.event, record.line) for query in asked)
     ]
 
 

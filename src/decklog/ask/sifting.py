@@ -173,7 +173,7 @@ class ByQuestion:
             event = record.event
             if event is None:
                 continue
-            if any(query.matches(event) for query in self._queries):
+            if any(query.matches(event, record.line) for query in self._queries):
                 found.audit_ids.add(event.audit_id)
                 if len(found.audit_ids) > KEPT_REQUESTS:
                     raise TooMuchError("too many requests match")
