@@ -50,16 +50,15 @@ decklog timeline --by user --resource secrets audit.log
 @click.command("timeline", help=_HELP, epilog=FILTERS_HELP)
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
 @click.option("--by", metavar="FIELDS", help=f"Split by: {', '.join(BY)}.")
-@click.option("--policy", metavar="FILE", type=click.Path(), help="For --by rule: the audit policy that decides.")
 @click.option(
     "--step", metavar="WIDTH", help="Of a bucket: 10s, 5m, 1h, 1d; without it, chosen by the window and the terminal."
 )
 @search_options(FORMATS)
 @narrowed
-def command(search: Search, query: Query, by: str | None, policy: str | None, step: str | None) -> None:
+def command(search: Search, query: Query, by: str | None, step: str | None) -> None:
     """Draw requests over time."""
     step_s = _seconds(step) if step else None
-    label, whole = label_of(named(by), rule_of(policy) if policy else None) if by else (None, False)
+    label, whole = label_of(named(by), rule_of(search.policy) if search.policy else None) if by else (None, False)
     start, end = (_moment(time) for time in (search.since, search.until))
     fine = bool((step_s and step_s % 10) or (start and ((end or datetime.now(UTC)) - start).total_seconds() < _FINE_S))
     coverage = Coverage()

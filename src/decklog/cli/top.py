@@ -48,7 +48,6 @@ decklog top --by rule --policy audit-policy.yaml audit.log
     help=f"What to count by, several with commas: {', '.join(BY)}. Resources are named with group and subresource,"
     " a source-ip is the address that the server saw.",
 )
-@click.option("--policy", metavar="FILE", type=click.Path(), help="For --by rule: the audit policy that decides.")
 @click.option(
     "--limit",
     default=20,
@@ -59,11 +58,11 @@ decklog top --by rule --policy audit-policy.yaml audit.log
 )
 @search_options(FORMATS)
 @narrowed
-def command(search: Search, query: Query, by: str, policy: str | None, limit: int) -> None:
+def command(search: Search, query: Query, by: str, limit: int) -> None:
     """Count requests."""
     names = named(by)
     coverage = Coverage()
-    counts = counted(search, coverage, query, label_of(names, rule_of(policy) if policy else None))
+    counts = counted(search, coverage, query, label_of(names, rule_of(search.policy) if search.policy else None))
     total = counts.total()
     ranked = sorted(((_texts(label), count) for label, count in counts.items()), key=lambda row: (-row[1], row[0]))
     shown = ranked[: limit or None]
@@ -83,7 +82,7 @@ def counted(search: Search, coverage: Coverage, query: Query, label: tuple[Label
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
     places = find(search.files, stdin, rotated=search.rotated)
     chosen, whole = label
-    return tally(places, coverage, query, chosen, whole=whole, processes=usable_processes())
+    return tally(places, coverage, query, chosen, whole=whole or search.verify_lines, processes=usable_processes())
 
 
 def rule_of(policy: str) -> Callable[[Any], str]:
