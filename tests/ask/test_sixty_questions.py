@@ -1,0 +1,232 @@
+"""The page docs/ask/questions.md: each command on it is one, and answers its question on a small log."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import pytest
+from click.testing import CliRunner
+from msgspec.structs import replace
+
+from ask.logs import event, life, log, ref
+from ask.workloads import GARBAGE, POD, SET, at, body, controller, deployment, pod, replica_set
+from decklog.audit.event import Stage, Status, User
+from decklog.cli import decklog
+
+if TYPE_CHECKING:
+    from decklog.audit.event import Event
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "ask" / "questions.md"
+ROW: Final = re.compile(r"^\| (\d+) \| (.*?) \| (.*) \| (.*?) ?\|$", re.MULTILINE)
+COMMAND: Final = re.compile(r"`(decklog [^`]+)`")
+RECEIVED, STARTED, COMPLETE, PANIC = Stage
+
+ROWS: Final = {int(match[1]): COMMAND.findall(match[3]) for match in ROW.finditer(PAGE.read_text("utf-8"))}
+COMMANDS: Final = [(number, text) for number, texts in ROWS.items() for text in texts]
+
+
+def parsed(text: str) -> click.Context:
+    """Read a command line as the program would; skips for what has not been built."""
+    name, *args = shlex.split(text)[1:]
+    context = click.Context(decklog, info_name="decklog")
+    command = decklog.get_command(context, name)
+    if command is None:
+        pytest.skip(f"there is no command {name} yet")
+    try:
+        return command.make_context(name, args, parent=context)
+    except click.NoSuchOption as error:
+        pytest.skip(f"{name} has no {error.option_name} yet")
+
+
+def test_each_of_the_sixty_has_its_row() -> None:
+    """None is left out; where something is missing, the row says where it will come from."""
+    assert list(ROWS) == list(range(1, 61))
+    for match in ROW.finditer(PAGE.read_text("utf-8")):
+        assert COMMAND.search(match[3]) or "missing" in match[3], match[2]
+
+
+@pytest.mark.parametrize(("number", "text"), COMMANDS)
+def test_each_command_on_the_page_can_be_given(number: int, text: str) -> None:
+    """Its options exist and its values are taken."""
+    parsed(text).close()
+
+
+def web(replicas: int, **more: Any) -> Any:
+    metadata = {"name": "web", "namespace": "shop", **more}
+    return body({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": metadata, "spec": {"replicas": replicas}})
+
+
+def namespace(**more: Any) -> Any:
+    return body({"kind": "Namespace", "metadata": {"name": "shop", **more}})
+
+
+def story() -> list[Event]:
+    """Give a log in which everything that is asked about happened once; by minute, user, verb, object."""
+    shop = ref("namespaces", "shop", "shop")
+    exec_into = ref("pods", name="web-0", subresource="exec")
+    forbidden = Status(code=403, message="no")
+    return [
+        at(
+            0, "system:serviceaccount:argocd:app", "create", deployment(), response_object=web(3), user_agent="argocd/3"
+        ),
+        at(1, "bob", "patch", deployment(subresource="scale"), request_object=body({"spec": {"replicas": 0}})),
+        at(2, "bob", "get", deployment(), response_object=web(0)),
+        at(5, "alice", "delete", deployment(), audit_id="0a1b2c3d-1"),
+        at(6, GARBAGE, "delete", replica_set(SET)),
+        at(7, GARBAGE, "delete", pod()),
+        at(8, "system:node:n1", "delete", pod()),
+        at(9, "carol", "create", shop, response_object=namespace(finalizers=["x/y"])),
+        at(10, "carol", "update", shop, response_object=namespace()),
+        at(11, controller("namespace-controller"), "deletecollection", ref("pods")),
+        at(12, "dora", "patch", ref("nodes", "", "n1"), request_object=body({"spec": {"unschedulable": True}})),
+        at(13, "dora", "create", ref("pods", name="web-0", subresource="eviction")),
+        at(14, "finn", "update", ref("resourcequotas", name="q")),
+        *life(
+            STARTED,
+            COMPLETE,
+            verb="create",
+            user=User(username="gus"),
+            object_ref=exec_into,
+            request_uri="/exec?command=tar&command=cf&command=-&command=/etc",
+            response_status=Status(code=101),
+        ),
+        at(16, "ida", "patch", ref("pods", name="web-0", subresource="ephemeralcontainers")),
+        at(17, "system:serviceaccount:shop:robot", "list", ref("secrets", ""), audit_id="0a1b2c3d-2"),
+        at(
+            18,
+            "jon",
+            "get",
+            ref("secrets", name="db"),
+            response_object=body({"kind": "Secret", "metadata": {}, "data": {"a": "b"}}),
+        ),
+        at(19, "ci", "create", ref("serviceaccounts", name="robot", subresource="token")),
+        replace(at(20, "kim", "get", ref("pods")), impersonated_user=User(username="root")),
+        replace(at(21, "system:anonymous", "get", ref("pods")), annotations={"authorization.k8s.io/decision": "allow"}),
+        event(
+            verb="get",
+            user=User(),
+            stage=STARTED,
+            response_status=Status(code=401),
+            audit_id="login",
+            source_ips=("192.0.2.66",),
+        ),
+        at(22, "system:node:n2", "get", ref("secrets", name="db"), response_status=forbidden),
+        at(23, "leo", "get", ref("nodes", "", "n1", subresource="proxy")),
+        at(
+            24,
+            "mia",
+            "create",
+            ref("clusterrolebindings", "", "boss", "rbac.authorization.k8s.io"),
+            request_object=body({"roleRef": {"name": "cluster-admin"}}),
+        ),
+        at(25, "nia", "update", ref("certificatesigningrequests", "", "laptop", "certificates.k8s.io", "approval")),
+        at(26, "ole", "delete", ref("validatingwebhookconfigurations", "", "w", "admissionregistration.k8s.io")),
+        at(27, "pam", "create", ref("pods"), request_object=body({"spec": {"securityContext": {"privileged": True}}})),
+        at(28, "quin", "create", ref("cronjobs", name="c", group="batch")),
+        at(29, "rex", "deletecollection", ref("events")),
+        at(30, "sue", "patch", ref("configmaps", "kube-system", "coredns"), request_object=body({"data": {"a": "b"}})),
+        at(31, "tom", "get", ref("pods"), response_status=Status(code=500)),
+        at(32, "uma", "get", ref("pods"), stage=PANIC, response_status=Status(code=500)),
+        at(33, "prod", "update", ref("configmaps", "prod", "x")),
+        replace(
+            at(34, "vic", "create", ref("pods", name="v")),
+            annotations={"pod-security.kubernetes.io/audit-violations": "x"},
+        ),
+    ]
+
+
+ANSWERS: Final[dict[str, tuple[str, ...]]] = {
+    "decklog who deleted deploy/web -n shop": ("alice", "10.0.0.7"),
+    f"decklog who deleted pod/{POD} -n shop": ("n1", "because alice deleted deployments/web"),
+    "decklog who created deploy/web -n shop -o wide": ("argocd/3",),
+    "decklog history deploy/web -n shop": ("bob scaled it", "spec.replicas: 3 → 0", "alice deleted it"),
+    "decklog history deploy/web -n shop --since 2026-03-01": ("spec.replicas: 3 → 0",),
+    "decklog history deploy/web -n shop --attempts -o json": ('"replicas"', '"toldBy": "patch"'),
+    "decklog get deploy/web -n shop --at 2026-03-01T10:03:00Z": ("replicas: 0", "bob read it"),
+    "decklog who changed deploy/web -n shop -o wide": ("argocd/3", "alice"),
+    "decklog query --user alice --since 2026-03-01T10:00:00Z --until 2026-03-01T11:00:00Z": ("alice",),
+    "decklog query --source-ip 203.0.113.9": ("alice",),
+    "decklog history node/n1": ("dora patched it", "spec.unschedulable: ? → true"),
+    "decklog who evicted pods": ("dora",),
+    "decklog query --resource quota,limits,pc,pdb --verb create,update,patch,delete": ("finn",),
+    "decklog who deleted pods -n shop": ("namespace-controller", "system:node:n1"),
+    "decklog history ns/shop": ("- metadata.finalizers", "carol updated it"),
+    "decklog query --user system:serviceaccount:shop:robot": ("robot",),
+    "decklog show 0a1b2c3d": ("alice", "robot"),
+    "decklog exec": ("gus", "tar cf - /etc", "ida", "debug"),
+    "decklog exec --kind cp": ("gus",),
+    "decklog secrets --user 'system:serviceaccount:*' --verb get,list,watch": ("robot", "all of all namespaces"),
+    "decklog secrets db -n shop --verb get,list,watch --until 2026-03-02": ("jon", "robot", "system:node:n2"),
+    "decklog secrets --verb create": ("ci", "minted a token for", "shop/robot"),
+    "decklog query --as '*'": ("kim as root",),
+    "decklog query --user system:anonymous --decision allow": ("system:anonymous",),
+    "decklog query --code 401 -o wide": ("192.0.2.66",),
+    "decklog denied": ("system:node:n2", "missing permission?"),
+    "decklog denied --user 'system:node:*'": ("system:node:n2",),
+    "decklog top --by user,source-ip,user-agent --user 'system:*'": ("system:node:n1",),
+    "decklog query --subresource proxy": ("leo",),
+    "decklog query --resource clusterrolebindings,rolebindings,clusterroles,roles --verb create,update,patch": ("mia",),
+    "decklog who approved csr": ("nia",),
+    "decklog query --verb create,update,patch --text '\"privileged\":true'": ("pam",),
+    "decklog exec --kind debug": ("ida",),
+    "decklog who created cronjobs": ("quin",),
+    "decklog who deleted events": ("rex",),
+    "decklog history cm/coredns -n kube-system": ("sue patched it", "data.a"),
+    "decklog query --code 5xx": ("tom", "uma"),
+    "decklog query --stage Panic": ("uma",),
+    "decklog query --annotation pod-security.kubernetes.io/audit-violations": ("vic",),
+    "decklog secrets": ("with the secrets' values",),
+    "decklog top --by user,resource": ("carol",),
+    "decklog timeline": ("2026-03-01",),
+}
+"""What has to stand in the answers."""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return log(tmp_path_factory.mktemp("story") / "audit.log", *story())
+
+
+@pytest.mark.parametrize(("text", "expected"), ANSWERS.items())
+def test_the_command_answers_its_question(recorded: Path, text: str, expected: tuple[str, ...]) -> None:
+    """On a log in which it happened, the answer is there."""
+    assert text in {command for _, command in COMMANDS}, "the page has no such command"
+    parsed(text).close()
+    result = CliRunner().invoke(decklog, shlex.split(text)[1:], env={"DECKLOG_SOURCE": str(recorded)})
+    assert result.exit_code == 0, result.output
+    for word in expected:
+        assert word in result.stdout + result.stderr
+
+
+CORPUS: Final = Path(__file__).parents[3] / "shared" / "corpus" / "a-rr-all"
+RECORDED: Final[dict[str, tuple[str, ...]]] = {
+    "history deploy/d -n kc": ("admin created it", "admin scaled it", "spec.replicas: 1 → 2"),
+    "history cm/k2 -n kc": ("data.a: 1 → 2", "admin deleted it"),
+    "get cm/k2 -n kc": ("a: '2'", "admin deleted it"),
+    "who deleted ns/kc": ("admin",),
+    "who deleted cm/k1 -n kc": ("admin",),
+    "who scaled deploy/d -n kc": ("admin",),
+    "secrets -n oracle": ("all of namespace oracle", "oracle/s1", "minted a token for", "secrets' values"),
+    "exec -n oracle --opened": ("ls -l", "ports 80", "debug", "dbg (busybox)"),
+    "denied --user bob": ("pods/exec", "probe?"),
+    "denied --user system:anonymous": ("nobody logged in",),
+    "query --as *": ("impersonator",),
+    "query --code 401": ("create",),
+    "query --stage Panic": ("panic",),
+}
+"""Of the recordings of a real server."""
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the recordings of a real server are not beside the repository")
+@pytest.mark.parametrize(("text", "expected"), RECORDED.items())
+def test_a_real_servers_log_is_answered_as_well(text: str, expected: tuple[str, ...]) -> None:
+    """The same commands on what a kube-apiserver wrote."""
+    files = ["-f", str(CORPUS / "audit.log"), "-f", str(CORPUS / "kubectl-audit.log")]
+    result = CliRunner().invoke(decklog, [*text.split(), *files])
+    assert result.exit_code == 0, result.output
+    for word in expected:
+        assert word in result.stdout + result.stderr
