@@ -181,3 +181,25 @@ def test_an_unlistable_directory_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "listdir", refuse)
     assert found(tmp_path / "audit.log") == ["(older parts could not be looked for (Permission denied))", "audit.log"]
+
+
+def test_a_glob_names_its_files_in_time_order(tmp_path: Path) -> None:
+    """Where no shell expands it: every match with its family, each file once; a name with a star in it is that name."""
+    make(tmp_path, "audit.log", OLD, NEW + ".zst", "other.txt")
+    make(tmp_path / "deeper", "audit.log")
+    assert found(tmp_path / "audit*") == [OLD, NEW + ".zst", "audit.log"]
+    assert found(tmp_path / "audit-*") == [OLD, NEW + ".zst"]
+    assert len(found(tmp_path / "**" / "audit.log")) == 4
+    with pytest.raises(DecklogError, match="is not there"):
+        found(tmp_path / "no*")
+    make(tmp_path, "au*.log")
+    assert found(tmp_path / "au*.log") == ["au*.log"]
+
+
+def test_a_part_that_was_packed_by_zstd_is_one_of_its_family(tmp_path: Path) -> None:
+    """Beside its plain twin it is left out; found under its packed name if it was packed since."""
+    make(tmp_path, "audit.log", OLD, OLD + ".zst", "audit.log.1.zst")
+    assert found(tmp_path / "audit.log") == [OLD, "audit.log.1.zst", "audit.log"]
+    places = find([str(tmp_path / "audit.log")], io.BytesIO())
+    (tmp_path / OLD).unlink()
+    assert contents(places) == [OLD + ".zst", "audit.log.1.zst", "audit.log"]

@@ -184,6 +184,7 @@ class _Cutter:
     def _too_long(self) -> tuple[int, bytes | None]:
         line = self._line
         self._open.clear()
+        self._advance(self._done + 1)  # not to find its own beginning again
         self._dropping = True
         return line, None
 

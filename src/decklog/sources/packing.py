@@ -38,7 +38,6 @@ _GZIP_WINDOW: Final = 31
 """zlib's number for "gzip header and trailer, largest window"."""
 _ZSTD_WINDOW: Final = 128 << 20
 """The largest window that the zstd tool unpacks unasked."""
-_END_TEXT: Final = b"end of what was packed"
 
 
 class DamagedError(DecklogError):
@@ -211,33 +210,70 @@ def _flushed(member: Any) -> Iterator[bytes]:
 
 
 def _unzstd(first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack frame after frame, in small pieces.
+    """Unpack frame after frame, block by block (RFC 8878).
 
-    The library does not tell an end in the middle of a frame. So a frame of our own is put behind: its text comes out
-    last if, and only if, all before it was whole.
+    A block unpacks to 128 KiB at most. And the library tells no end in the middle of a frame; the blocks do.
     """
     zstandard: Any = _zstandard()
-    end = zstandard.ZstdCompressor(write_checksum=True).compress(_END_TEXT)
-    source = _Joined(first, raw, end)
-    packed = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    held = b""
-    try:
-        with packed.stream_reader(source, read_across_frames=True) as reader:
-            while piece := reader.read(CHUNK_BYTES):
-                held += piece
-                if len(held) > len(end):
-                    yield held[: -len(end)]
-                    held = held[-len(end) :]
-    except zstandard.ZstdError as error:
-        yield _without(held, end)
-        cut = source.ended
-        reason = "is cut off; it ends in the middle (still being written?)" if cut else f"is damaged ({error})"
-        raise DamagedError(f"Zstandard data {reason}; the rest of the file is not readable") from error
-    if held.endswith(_END_TEXT):
-        yield held.removesuffix(_END_TEXT)
-        return
-    yield _without(held, end)
-    raise DamagedError("Zstandard data is cut off; it ends in the middle (still being written?)")
+    source = _Source(first, raw)
+    while magic := source.take(4):
+        if magic[1:] == _ZSTD_SKIPPED and 0x50 <= magic[0] <= 0x5F:
+            source.skip(int.from_bytes(source.exactly(4), "little"))
+            continue
+        if magic != _ZSTD_MAGIC:
+            raise DamagedError("damaged Zstandard data (no frame); the rest of the file is not readable")
+        frame = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+        try:
+            for part in _frame_parts(source):
+                if piece := frame.decompress(part):
+                    yield piece
+        except zstandard.ZstdError as error:
+            raise DamagedError(f"damaged Zstandard data ({error}); the rest of the file is not readable") from error
+
+
+def _frame_parts(source: _Source) -> Iterator[bytes]:
+    """Cut a frame whose magic number has been read: its header, each block, its checksum."""
+    flags = source.exactly(1)
+    single, checksum = flags[0] & 0x20, flags[0] & 0x04
+    sizes = (1 if single else 0, 2, 4, 8)[flags[0] >> 6] + (0, 1, 2, 4)[flags[0] & 3] + (0 if single else 1)
+    yield _ZSTD_MAGIC + flags + source.exactly(sizes)
+    last = False
+    while not last:
+        header = source.exactly(3)
+        number = int.from_bytes(header, "little")
+        last = bool(number & 1)
+        repeated = (number >> 1) & 3 == 1  # one byte stands for the whole block
+        yield header + source.exactly(1 if repeated else number >> 3)
+    if checksum:
+        yield source.exactly(4)
+
+
+class _Source:
+    """Packed bytes, taken by number."""
+
+    def __init__(self, first: bytes, raw: Iterator[bytes]) -> None:
+        self._held = first
+        self._raw = raw
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """Give `size` bytes, or what there is."""
+        while len(self._held) - self._at < size and (more := next(self._raw, b"")):
+            self._held = self._held[self._at :] + more
+            self._at = 0
+        taken = self._held[self._at : self._at + size]
+        self._at += len(taken)
+        return taken
+
+    def exactly(self, size: int) -> bytes:
+        taken = self.take(size)
+        if len(taken) < size:
+            raise DamagedError("Zstandard data is cut off; it ends in the middle (still being written?)")
+        return taken
+
+    def skip(self, size: int) -> None:
+        while size:
+            size -= len(self.exactly(min(size, CHUNK_BYTES)))
 
 
 def _zstandard() -> Any:
@@ -246,27 +282,3 @@ def _zstandard() -> Any:
     except ImportError as error:
         raise DamagedError("packed by zstd, which needs the package zstandard: pip install zstandard") from error
     return zstandard
-
-
-def _without(held: bytes, end: bytes) -> bytes:
-    """Take off as much of our own frame as came out as if it were contents of a stored block that was cut off."""
-    return next((held.removesuffix(end[:size]) for size in range(len(end), 0, -1) if held.endswith(end[:size])), held)
-
-
-class _Joined:
-    """The packed bytes as a file: what was read first, the rest, our own frame."""
-
-    def __init__(self, first: bytes, raw: Iterator[bytes], end: bytes) -> None:
-        self._held = first
-        self._raw = raw
-        self._end = end
-        self.ended = False
-        """Whether our own frame was reached."""
-
-    def read(self, size: int = CHUNK_BYTES) -> bytes:
-        if not self._held:
-            self._held = next(self._raw, b"")
-        if not self._held and not self.ended:
-            self._held, self.ended = self._end, True
-        piece, self._held = self._held[:size], self._held[size:]
-        return piece
