@@ -18,22 +18,20 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import re
 from array import array
 from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.requests import ENDED_REQUESTS, is_last, merge
 from decklog.ask.sifting import TooMuchError, blocks
-from decklog.audit.event import Event, Stage
+from decklog.ask.usual import PIECE_BYTES, Usual
+from decklog.audit.event import Stage
 from decklog.audit.query import Query
 from decklog.sources.reader import read, records_of
 from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
@@ -47,56 +45,11 @@ if TYPE_CHECKING:
     Label = Callable[[Any], Hashable]
     """Takes an Event, or a Slim with the same names."""
 
-HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",'
-PIECE_BYTES: Final = 256 << 10
-"""Small enough for a processor's cache; so much is read by the slow way for one odd line."""
-
-# One pass finds every line feed; those between two usual lines come with the brace behind them.
-_FEEDS: Final = re.compile(rb'\n(?:(?<=\}\n)\{(?="kind":"Event","apiVersion":"audit\.k8s\.io/v1",))?').findall
-_DAY: Final = (
-    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-)
-_TIMES: Final = re.compile(
-    rf"(?:(?!000[01])[0-9]{{4}}-{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{6}}Z)*"
-).fullmatch
-"""Times in the usual form; 29 February and Go's zero time are left to the reader."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _COMPLETE: Final = Stage.RESPONSE_COMPLETE.value
 _RANK: Final[dict[str, int]] = {Stage.REQUEST_RECEIVED: 0, Stage.RESPONSE_STARTED: 1}
 _SIZES: Final = Sizes(piece=PIECE_BYTES)
 _NO_FILTER: Final = Query()
-
-
-class _Who(Struct, gc=False):
-    username: str = ""
-
-
-class _What(Struct, gc=False, rename={"api_group": "apiGroup"}):
-    resource: str = ""
-    namespace: str = ""
-    api_group: str = ""
-    subresource: str = ""
-
-
-class _Answer(Struct, gc=False):
-    code: Annotated[int, msgspec.Meta(ge=-0x80000000, le=0x7FFFFFFF)] = 0
-
-
-class Slim(Struct, gc=False):
-    """The fields of an Event that most labels ask for, under the same names."""
-
-    level: str
-    stage: str
-    verb: str
-    user: _Who
-    audit_id: str = msgspec.field(name="auditID")
-    request_uri: str = msgspec.field(name="requestURI")
-    user_agent: str = msgspec.field(name="userAgent", default="")
-    object_ref: _What | None = msgspec.field(name="objectRef", default=None)
-    response_status: _Answer | None = msgspec.field(name="responseStatus", default=None)
-    request_received_timestamp: str | None = msgspec.field(name="requestReceivedTimestamp", default=None)
-    stage_timestamp: str | None = msgspec.field(name="stageTimestamp", default=None)
 
 
 def tally(
@@ -221,58 +174,32 @@ class _Counting:
 
     def __init__(self, task: _Task, name: str, *, at_start: bool) -> None:
         self._query, self._label, self._twice = task.query, task.label, task.twice
-        self._all, self._whole = task.all, task.whole
+        self._all = task.all
         self._name = name
         self._first = at_start
         self._ended: set[int] = set()
-        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Event if task.whole else Slim)
-        self._decode = decoder.decode_lines
+        self._usual = Usual(whole=task.whole)
         self.done = _Part()
 
     def take(self, block: bytes) -> None:
         if self._first:
             self._first = False
             block = block.removeprefix(_BYTE_ORDER_MARK)
-        feeds = _FEEDS(block)
-        events = self._decoded(block, len(feeds), feeds.count(b"\n"))
+        feeds, events = self._usual.decode(block)
         keys = [] if events is None else [_key(event) for event in events]
         if events is None or not self._twice.isdisjoint(keys):
             self._read(block)
         else:
             self.done.coverage.lines += len(events)
+            self._stretch([event.stage_timestamp for event in events])
             self._add(events, keys)
-        self.done.feeds += len(feeds)
+        self.done.feeds += feeds
 
     def finish(self) -> None:
         self.done.ended = array("q", self._ended)
 
-    def _decoded(self, block: bytes, feeds: int, odd_feeds: int) -> list[Any] | None:
-        """Decode a block of usual lines; None if anything in it is not usual.
-
-        Every line feed stands between two braces of lines, so it ends a value; as many values as lines: one a line.
-        """
-        if odd_feeds != 1 or not block.endswith(b"}\n") or not block.startswith(HEAD):
-            return None
-        try:
-            events = self._decode(block)
-            times = [event.stage_timestamp for event in events]
-            usual = _TIMES("".join([*times, *[event.request_received_timestamp for event in events]]))
-        except (
-            msgspec.MsgspecError,
-            RecursionError,
-            UnicodeError,
-            TypeError,
-        ):  # a time that is null is no text to join
-            return None
-        if usual is None or len(events) != feeds or "" in [event.level for event in events]:
-            return None
-        if "" in [event.stage for event in events] or (self._whole and not all(map(_has_code, events))):
-            return None
-        self._stretch(min(times), max(times))
-        return events
-
-    def _stretch(self, first: str, last: str) -> None:
-        coverage = self.done.coverage
+    def _stretch(self, times: list[str]) -> None:
+        coverage, first, last = self.done.coverage, min(times), max(times)
         coverage.first = first if coverage.first is None else min(first, coverage.first)
         coverage.last = last if coverage.last is None else max(last, coverage.last)
 
@@ -336,12 +263,6 @@ class _Counting:
 
 def _key(event: Any) -> int:
     return hash((event.audit_id, event.request_received_timestamp, event.verb, event.request_uri))
-
-
-def _has_code(event: Event) -> bool:
-    """Whether Go would take the code; a Slim's was judged while it was decoded."""
-    status = event.response_status
-    return status is None or -0x80000000 <= status.code <= 0x7FFFFFFF
 
 
 class _Tallying:
