@@ -53,6 +53,8 @@ SECRET: Final = frozenset(
     {b"authorization", b"cookie", b"proxy-authorization", b"sec-websocket-protocol", b"set-cookie"}
 )
 """Names whose values may be secrets: nothing is kept of them beyond their request."""
+_HTTP_AGAIN: Final = (b"h2", b"h3", b"http/", b"tls/")
+"""Protocols that carry requests again, which nobody between would see: an offer of them is not taken, nor passed on."""
 _FIRST_LINE: Final = b"GET / HTTP/1.1\r\n"
 """What stands before a header line when llhttp reads it: it never sees a first line from outside."""
 _KEPT_LINES: Final = 4096
@@ -82,7 +84,7 @@ class RequestHead(Struct):
     keep_alive: bool
     """Whether the client wants to send another request on this connection."""
     upgrade: bytes = b""
-    """The protocol that the client wants to go on with; empty: none."""
+    """The protocol that the client wants to go on with; empty: none, or one that carries HTTP again."""
     expects: bool = False
     """Whether the client waits for ``100 Continue`` before it sends the body."""
 
@@ -155,6 +157,8 @@ class Heads:
             if b"upgrade" not in tokens:
                 upgrade = b""
         else:
+            upgrade = b""
+        if upgrade and any(token.startswith(_HTTP_AGAIN) for token in _tokens(upgrade)):
             upgrade = b""
         return RequestHead(method, target, int(minor), headers, length, keep_alive, upgrade, expects)
 

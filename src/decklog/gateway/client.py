@@ -48,6 +48,7 @@ class ClientConnection(asyncio.Protocol):
         "_scanned",
         "_since",
         "_turn",
+        "_unsent",
         "certificate",
         "closes",
         "exchange",
@@ -82,6 +83,8 @@ class ClientConnection(asyncio.Protocol):
         self._since = 0.0
         """When the present wait began: for a head, or for the next request."""
         self._body_since = 0.0
+        self._unsent = 0
+        """Bytes that a client which is being closed had not taken at the last look."""
 
     # What asyncio calls
 
@@ -206,6 +209,7 @@ class ClientConnection(asyncio.Protocol):
         """Close; a client that is still sending gets a moment to read the answer first."""
         self._turn.send()
         self.closes = True
+        self._since = self._gateway.now
         if self._reading and not self.transport.is_closing():
             self._lingering = True
             self._buffer = b""
@@ -333,10 +337,14 @@ class ClientConnection(asyncio.Protocol):
 
     def _fault(self, error: Exception) -> None:
         exchange = self.exchange
-        if exchange is not None:
-            exchange.fault(error)
-        else:
+        if exchange is None:
             self._gateway.fault(error)
+            self.cut()
+            return
+        try:
+            exchange.fault(error)
+        except Exception as second:  # noqa: BLE001  # because: it must not get lost in the event loop, nor the client wait
+            self._gateway.fault(second)
             self.cut()
 
     # Deadlines: looked at once a second, which costs a request nothing
@@ -345,9 +353,12 @@ class ClientConnection(asyncio.Protocol):
         """End what has taken too long."""
         options = self._gateway.options
         exchange = self.exchange
-        if exchange is None:
+        if self.transport.is_closing():
+            self._sweep_closing(now)
+        elif exchange is None:
             limit = options.head_timeout_s if self._scanned else options.idle_timeout_s
             if now - self._since > limit and not self._lingering:
+                self._since = now
                 self.transport.close()
         elif self.tunnel:
             return
@@ -360,6 +371,14 @@ class ClientConnection(asyncio.Protocol):
                 exchange.body_stalled()
         elif exchange.asked_at and not exchange.long_running and now - exchange.asked_at > options.response_timeout_s:
             exchange.timed_out()
+
+    def _sweep_closing(self, now: float) -> None:
+        """Give up a client that is to be closed after its last answer, and takes nothing of it any more."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._since = unsent, now
+        elif now - self._since > self._gateway.options.idle_timeout_s:
+            self.transport.abort()
 
 
 def _target(head: bytes) -> bytes:

@@ -30,7 +30,7 @@ from decklog.audit.deliveries import cause_of
 from decklog.audit.event import Level
 from decklog.audit.headers import authentication_attempts, origin
 from decklog.gateway import answers, tunnel
-from decklog.gateway.caller import Caller
+from decklog.gateway.caller import Caller, Means
 from decklog.gateway.towards import Passage, Refusal
 from decklog.gateway.upstream import ConnectError
 from decklog.http1 import CHUNKED, LAST_CHUNK, chunk
@@ -55,6 +55,7 @@ UNJUDGED: Final = Decision(Level.METADATA, frozenset(), omit_managed_fields=Fals
 """What is recorded where the policy was not asked, or could not be."""
 _CLIENT_AUDIT_ID: Final = "decklog/client-audit-id"
 _REPLAYABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
+_STOPPING: Final = "the gateway is stopping"
 _NOT_STORED: Final = "failed to store audit event"
 _NO_METHOD: Final = answers.method_not_allowed()
 _CUT_BODY: Final = answers.status(500, "error reading the body: unexpected EOF", "InternalError")
@@ -208,6 +209,8 @@ class Exchange:
             self._client.finished(self, keep_alive=self._request_ended and self._head.keep_alive)
 
     def _forward(self) -> None:
+        if self.over:  # a fault has ended it meanwhile
+            return
         if self._gone:
             self._ended_early()
             return
@@ -299,6 +302,8 @@ class Exchange:
         for piece in pieces:
             self.request_bytes += len(piece)
         self._sent = True
+        if self.asked_at:
+            self.asked_at = self._gateway.now  # the upstream cannot answer sooner than it is asked
         if self._head.length == CHUNKED:
             connection.write(chunk(pieces) + (LAST_CHUNK if ended else b""))
         else:
@@ -397,10 +402,13 @@ class Exchange:
 
     def told(self, waiting: Awaitable[bool] | None) -> None:
         """Finish: the last events are stored, or will be once `waiting` is over."""
-        if waiting is None:
-            self._finish(stored=True)
-        else:
-            self._later(self._deliver(waiting))
+        try:
+            if waiting is None:
+                self._finish(stored=True)
+            else:
+                self._later(self._deliver(waiting))
+        except Exception as error:  # noqa: BLE001  # because: the others of this turn are to be told, too
+            self.fault(error)
 
     async def _deliver(self, waiting: Awaitable[bool]) -> None:
         self._finish(stored=await waiting)
@@ -537,6 +545,19 @@ class Exchange:
         if self.witness is not None:
             self._end(self.witness.completed())
 
+    def give_up(self) -> None:
+        """Record a request that waits for somebody: the gateway stops, and nobody waits any more."""
+        if self.over:
+            return
+        for task in tuple(self._tasks or ()):
+            task.cancel()
+        if self.witness is None:
+            self._identified(Caller(None, Means.NONE, _STOPPING, 503))
+        elif self._gone:
+            self._ended_early()
+        else:
+            self._reply(answers.status(503, _STOPPING))
+
     def fault(self, error: Exception) -> None:
         """Record a fault of our own as a Panic, and end what cannot go on."""
         self._gateway.fault(error)
@@ -607,11 +628,14 @@ class Exchange:
             tasks = self._tasks = set()
         task = asyncio.get_running_loop().create_task(work)
         tasks.add(task)
+        self._gateway.waiting.add(self)
         task.add_done_callback(self._went)
 
     def _went(self, task: asyncio.Task[None]) -> None:
         if self._tasks is not None:
             self._tasks.discard(task)
+            if not self._tasks:
+                self._gateway.waiting.discard(self)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fault(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
 

@@ -23,7 +23,7 @@ from decklog.gateway.exchange import UNJUDGED
 from decklog.gateway.forwarding import Forwarding
 from decklog.gateway.towards import is_identity_header
 from decklog.gateway.turn import Turn
-from decklog.gateway.upstream import Pool
+from decklog.gateway.upstream import Pool, keep_alive
 from decklog.http1 import HeadError, Heads
 from decklog.recorder.answers import Answer
 
@@ -52,6 +52,8 @@ _BLOCK: Final = 4096
 """Random bytes that are asked for at a time."""
 _SWEEP_S: Final = 1.0
 _BACKLOG: Final = 4096
+_CUT_S: Final = 0.5
+"""How long to wait until connections that were cut are gone: a turn or two of the loop."""
 _SHOWN: Final = 8192
 """Bytes of a refused request's first line that are recorded."""
 
@@ -134,6 +136,8 @@ class Gateway:
         self._servers: list[tuple[socket.socket, asyncio.Server]] = []
         self._sweeping: asyncio.Task[None] | None = None
         self.deliveries = Deliveries(counters.error_total)
+        self.waiting: set[Exchange] = set()
+        """Requests that wait for somebody: whether their client is still there or not, each ends in the record."""
 
     def _pool(self, access: Server, *, own: bool) -> Pool:
         return Pool(
@@ -159,8 +163,14 @@ class Gateway:
 
     async def _serve(self, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
         # A duplicate: closing the server must not close the socket that the next one listens on.
+        keep_alive(sock)  # what is accepted inherits it
         return await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self), sock=sock.dup(), ssl=tls, backlog=_BACKLOG
+            lambda: ClientConnection(self),
+            sock=sock.dup(),
+            ssl=tls,
+            backlog=_BACKLOG,
+            # Nothing of ours looks at a connection before its handshake is over.
+            ssl_handshake_timeout=self.options.head_timeout_s if tls is not None else None,
         )
 
     async def relisten(self, tls: ssl.SSLContext | None) -> None:
@@ -193,7 +203,14 @@ class Gateway:
                 client.exchange.stop()
         for client in list(self._clients):
             client.cut()
-        await asyncio.sleep(0)
+        if self._clients:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), _CUT_S)
+        for exchange in list(self.waiting):
+            try:
+                exchange.give_up()
+            except Exception as error:  # noqa: BLE001  # because: one request must not cost the others their events
+                exchange.fault(error)
         self.turn.over()
         for pool in self._pools.values():
             pool.close()

@@ -7,6 +7,7 @@ after an answer that came to its end in good order; after any doubt it is closed
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 IDLE_S: Final = 55.0
 """How long a connection is kept without a request: less than the 90 s after which Go's server closes it."""
 _HEAD_LIMIT: Final = 1 << 20
+_INFORMED_LIMIT: Final = 100
+"""Informational heads before an answer, at most: each costs a look at all that came with it."""
+_PROBES: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""A connection that is silent for a minute is probed; its end is known two minutes after the other end has gone."""
 
 
 class Server(Protocol):
@@ -107,9 +112,11 @@ class UpstreamConnection(asyncio.Protocol):
         "_chunks",
         "_head",
         "_heads",
+        "_informed",
         "_left",
         "_lost",
         "_paused",
+        "context",
         "exchange",
         "idle_since",
         "keep_alive",
@@ -124,6 +131,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool = pool
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # because: set before anything else is called
         self.exchange: Answered | None = None
+        self.context: ssl.SSLContext | None = None
+        """With what it was made: credentials that have been renewed since are not used any more."""
         self.tunnel = False
         self.keep_alive = True
         self.served = 0
@@ -135,6 +144,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._buffer = b""
         self._head: ResponseHead | None = None
         self._chunks: Chunks | None = None
+        self._informed = 0
+        """Informational heads of the present answer."""
         self._left = 0
         self._lost = False
         self._paused = False
@@ -146,6 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = exchange
         self.received = False
         self._head = None
+        self._informed = 0
         self.pool.turn.write(self.transport, data)
 
     def write(self, data: bytes) -> None:
@@ -266,6 +278,9 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             if head.code >= 200:
                 break
+            self._informed += 1
+            if self._informed > _INFORMED_LIMIT:
+                raise HeadError("too many informational heads")
             exchange.informed(head)
             if not data:
                 self._buffer = b""
@@ -360,10 +375,7 @@ class Pool:
         """Make a new one. Raises ConnectError."""
         server = self._server
         loop = asyncio.get_running_loop()
-        context = server.ssl_context(own_certificate=self._own_certificate)
-        if context is not self._context:  # new material: what was proved with the old one ends when it is free
-            self._context = context
-            self.close_idle()
+        context = self._freshened()
         try:
             async with asyncio.timeout(self._timeout_s):
                 _, connection = await loop.create_connection(
@@ -377,16 +389,27 @@ class Pool:
             raise ConnectError(f"no connection to the upstream within {self._timeout_s:g} s", 504) from None
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise ConnectError(f"cannot connect to the upstream: {_words(error)}") from error
+        keep_alive(connection.transport.get_extra_info("socket"))
         connection.transport.set_write_buffer_limits(high=self._buffer_bytes)
+        connection.context = context
         self._all.add(connection)
         return connection
+
+    def _freshened(self) -> ssl.SSLContext | None:
+        """Give what new connections are made with; what was proved with older material ends once it is free."""
+        context = self._server.ssl_context(own_certificate=self._own_certificate)
+        if context is not self._context:
+            self._context = context
+            self.close_idle()
+        return context
 
     def give_back(self, connection: UpstreamConnection) -> None:
         """Take a connection back whose answer ended in good order."""
         connection.exchange = None
         connection.served += 1
         transport = connection.transport
-        if not connection.keep_alive or transport.is_closing() or transport.get_write_buffer_size():
+        stale = not connection.keep_alive or connection.context is not self._context
+        if stale or transport.is_closing() or transport.get_write_buffer_size():
             connection.abort()  # also one that was answered before all of its request had gone out
             return
         connection.read(paused=False)  # the client that it was slow for has nothing to do with the next one
@@ -402,7 +425,8 @@ class Pool:
             self._idle.remove(connection)
 
     def sweep(self) -> None:
-        """Close what has been idle for long."""
+        """Close what has been idle for long, or was made with credentials that have been renewed since."""
+        self._freshened()
         limit = self._clock() - IDLE_S
         old = [connection for connection in self._idle if connection.idle_since < limit]
         for connection in old:
@@ -420,6 +444,14 @@ class Pool:
         self.close_idle()
         for connection in list(self._all):
             connection.abort()
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Let the system notice that the other end has vanished: streams and tunnels may be silent for hours."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES.items():
+        if (number := getattr(socket, name, None)) is not None:  # not every system has them
+            sock.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 def _words(error: Exception) -> str:
