@@ -32,6 +32,11 @@ _OUTSIDE: Final = re.compile(rb"[ \t\r\n,\]]*+")
 _ARRAY: Final = re.compile(rb"\[[ \t\r\n]*+(?=\{)")
 _GAP: Final = rb"((?:[ \t\r\n:,]|-?[0-9][0-9.eE+-]*+|true|false|null|-?Infinity|NaN)*+)"
 _STEP: Final = re.compile(_GAP + rb'(?:("[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+")|([\[{])|([\]}]))')
+_RUN: Final = re.compile(
+    rb'(?:[ \t\r\n]*+[:,][ \t\r\n]*+(?:"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"'
+    rb"|(?:-?[0-9][0-9.eE+-]*+|true|false|null)(?=[ \t\r\n,\]}])))*+"
+)
+"""Values behind each other, taken at once: four fifths of a document's tokens."""
 _ONLY_GAP: Final = re.compile(_GAP)
 _LONGEST_WORD: Final = len("-Infinity")
 _WORDS: Final = (b"true", b"false", b"null", b"Infinity", b"-Infinity", b"NaN")
@@ -106,7 +111,7 @@ class _Cutter:
     def _frame(self, *, at_end: bool) -> tuple[int, bytes | None] | None:
         if not self._open and not self._begin():
             return self._between(at_end=at_end)
-        while (step := _STEP.match(self._text, self._at)) is not None:
+        while (step := self._step()) is not None:
             if not self._makes_sense(step):
                 return self._torn()
             self._at = step.end()
@@ -141,6 +146,13 @@ class _Cutter:
         if len(self._text) - self._done > self._max_bytes:
             return self._too_long()
         return self._given(len(self._text)) if at_end and self._done < len(self._text) else None
+
+    def _step(self) -> re.Match[bytes] | None:
+        """Give the next bracket, or the next string that `_RUN` left."""
+        if self._last != _OPENER and (run := _RUN.match(self._text, self._at)) is not None and run.end() > self._at:
+            self._at = run.end()
+            self._last = _STRING
+        return _STEP.match(self._text, self._at)
 
     def _makes_sense(self, step: re.Match[bytes]) -> bool:
         """Take one more token into account; False: it cannot stand here."""

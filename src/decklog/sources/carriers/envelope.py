@@ -44,6 +44,7 @@ CONTAINER: Final = "a container's output: anybody who may start a pod could have
 UNSAID: Final = "in an envelope that does not say that it comes from an audit log (no path, no tag)"
 
 _decode: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_list: Final = msgspec.json.Decoder(list[Raw]).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _BLANK: Final = b" \t\r\n"
 
@@ -65,8 +66,14 @@ def inner(envelope: Members, key: str) -> Members:
 
 
 def elements(value: bytes | None) -> list[bytes]:
-    """Take an array apart; empty if it is none."""
-    return jsontext.elements(value) if value is not None and value.lstrip(_BLANK).startswith(b"[") else []
+    """Take an array apart; empty if there is none. WireError if it is no JSON."""
+    if value is None or not value.lstrip(_BLANK).startswith(b"["):
+        return []
+    try:
+        return [bytes(element) for element in _decode_list(value)]
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        jsontext.check(value, max_depth=len(value))
+        return jsontext.elements(value)
 
 
 def content(value: bytes | None) -> bytes | None:
