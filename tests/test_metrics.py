@@ -17,6 +17,8 @@ def counters(draw: st.DrawFn) -> AuditCounters:
     found = AuditCounters(draw(COUNTS), requests_rejected_total=draw(COUNTS))
     found.error_total.update(draw(st.dictionaries(NAMES, COUNTS)))
     found.level_total.update(draw(st.dictionaries(st.sampled_from(Level), COUNTS)))
+    found.receiver.events, found.receiver.store_seconds = draw(COUNTS), float(draw(st.integers(0, 1 << 20)))
+    found.receiver.refused.update(draw(st.dictionaries(st.sampled_from(["too-large", "malformed"]), COUNTS)))
     for name in draw(st.sets(NAMES)):
         book = found.account(name)
         book.delivered, book.queued, book.in_flight, book.spooled, book.parked = (draw(COUNTS) for _ in range(5))

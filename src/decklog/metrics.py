@@ -54,6 +54,29 @@ class Account:
 
 
 @dataclass(slots=True)
+class ReceiverCounters:
+    """What a receiver takes and refuses."""
+
+    bodies: int = 0
+    """Bodies that were answered 200."""
+    body_bytes: int = 0
+    """Their bytes, unpacked."""
+    events: int = 0
+    """Events that were stored."""
+    doubled: int = 0
+    """Events that were stored already: a sender has sent them again."""
+    quarantined: int = 0
+    """Bodies that could not be split as usual, and were kept as a whole to be taken apart."""
+    held: int = 0
+    """Items of these that are no events that can be read: they stay in quarantine."""
+    stores: int = 0
+    store_seconds: float = 0.0
+    """How long storing took, each with its sync, in all."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Bodies and connections that were not taken, by reason."""
+
+
+@dataclass(slots=True)
 class AuditCounters:
     """The four counters of the Kubernetes audit system, and the books of the backends."""
 
@@ -78,6 +101,8 @@ class AuditCounters:
     certificates: dict[str, float] = field(default_factory=dict)
     """When the certificates in use run out, in seconds since the epoch, by what they are for: ``listener`` …"""
 
+    receiver: ReceiverCounters = field(default_factory=ReceiverCounters)
+
     def account(self, backend: str) -> Account:
         """Give the book of a backend, new if there is none yet."""
         return self.accounts.setdefault(backend, Account())
@@ -93,6 +118,9 @@ def merged(parts: Iterable[AuditCounters]) -> AuditCounters:
         total.error_total.update(part.error_total)
         total.refused_connections.update(part.refused_connections)
         levels.update(part.level_total)
+        for column in _RECEIVED:
+            setattr(total.receiver, column, getattr(total.receiver, column) + getattr(part.receiver, column))
+        total.receiver.refused.update(part.receiver.refused)
         for name, book in part.accounts.items():
             _add(total.account(name), book)
         for name, end_s in part.certificates.items():
@@ -120,6 +148,10 @@ def snapshot(counters: AuditCounters) -> dict[str, Any]:
         },
         "refused_connections": dict(counters.refused_connections),
         "certificates": dict(counters.certificates),
+        "receiver": {
+            **{column: getattr(counters.receiver, column) for column in _RECEIVED},
+            "refused": dict(counters.receiver.refused),
+        },
     }
 
 
@@ -133,7 +165,16 @@ def restored(values: Mapping[str, Any]) -> AuditCounters:
     }
     errors = Counter(values["error_total"])
     refused = Counter(values["refused_connections"])
-    return AuditCounters(**{**values, "error_total": errors, "refused_connections": refused, "accounts": accounts})
+    received = ReceiverCounters(**{**values["receiver"], "refused": Counter(values["receiver"]["refused"])})
+    return AuditCounters(
+        **{
+            **values,
+            "error_total": errors,
+            "refused_connections": refused,
+            "accounts": accounts,
+            "receiver": received,
+        }
+    )
 
 
 def bequeathed(values: Mapping[str, Any]) -> AuditCounters:
@@ -149,6 +190,16 @@ def bequeathed(values: Mapping[str, Any]) -> AuditCounters:
     return counters
 
 
+_RECEIVED = (
+    "bodies",
+    "body_bytes",
+    "events",
+    "doubled",
+    "quarantined",
+    "held",
+    "stores",
+    "store_seconds",
+)
 _BOOK = ("processed", "delivered", "queued", "in_flight", "spooled", "parked", "left_out")
 
 
@@ -218,6 +269,17 @@ def families(counters: AuditCounters) -> tuple[Family, ...]:
             ("reason",),
             tuple(((reason,), count) for reason, count in sorted(counters.refused_connections.items())),
         ),
+        *(
+            Family(name, "counter", text, (), (((), getattr(counters.receiver, column)),))
+            for name, column, text in _RECEIVER
+        ),
+        Family(
+            "decklog_receiver_refused_total",
+            "counter",
+            "Bodies and connections that a receiver did not take, by the reason.",
+            ("reason",),
+            tuple(((reason,), count) for reason, count in sorted(counters.receiver.refused.items())),
+        ),
         Family(
             "decklog_certificate_expiry_timestamp_seconds",
             "gauge",
@@ -241,4 +303,19 @@ _COLUMNS = (
     ("decklog_backend_spooled_events", "gauge", "spooled", "Events that wait on disk for the receiver."),
     ("decklog_backend_parked_events", "gauge", "parked", "Events that the receiver refused, kept aside on disk."),
     ("decklog_backend_left_out_events_total", "counter", "left_out", "Events that a backend's own policy left out."),
+)
+
+_RECEIVER = (
+    ("decklog_receiver_bodies_total", "bodies", "Bodies that a receiver has stored and answered 200."),
+    ("decklog_receiver_body_bytes_total", "body_bytes", "Bytes of these bodies, unpacked."),
+    ("decklog_receiver_events_total", "events", "Events that a receiver has stored."),
+    ("decklog_receiver_doubled_events_total", "doubled", "Events that came again and were stored already."),
+    (
+        "decklog_receiver_quarantined_bodies_total",
+        "quarantined",
+        "Bodies that were kept as a whole, because an item of them could not be read.",
+    ),
+    ("decklog_receiver_held_items_total", "held", "Items that are no events that can be read, kept in quarantine."),
+    ("decklog_receiver_stores_total", "stores", "How often a receiver has stored events, each time with a sync."),
+    ("decklog_receiver_store_seconds_total", "store_seconds", "How long that took, in all."),
 )
