@@ -27,10 +27,8 @@ def web(replicas: int = 3, image: str = "x:1", kind: str = "Deployment", **more:
 def told(*events: Event, words: str = "deploy/web", status: bool = False) -> list[Entry]:
     """Give the history of the object, as the command does."""
     target = Target.parse(tuple(words.split()), None)
-    found = list(telling(asking(events)(target.queries(reads=True))))
     asked = Asked()
-    for request in found:
-        asked.count(request)
+    found = list(asked.counting(telling(asking(events)(target.queries(reads=True)))))
     return list(history(found, asked.one(target), status=status))
 
 

@@ -132,6 +132,17 @@ def test_controllers_are_known_by_account_or_client(changes: dict[str, Any], exp
     assert is_by_controller(replace(POD_GOES, **changes)) is expected
 
 
+def test_a_change_long_ago_explains_no_deletion() -> None:
+    """Who edited the deployment hours before is not blamed for what its controller does now."""
+    patched = at(0, "dora", "patch", deployment())
+    late = replace(
+        at(1, controller("replicaset-controller"), "delete", pod()),
+        request_received_timestamp="2026-03-01T11:30:00.000000Z",
+    )
+    assert "dora" not in follow(patched, late)
+    assert "dora" in follow(patched, replace(late, request_received_timestamp="2026-03-01T10:30:00.000000Z"))
+
+
 def test_a_circle_of_owners_ends() -> None:
     """Owners that own each other make no endless chain."""
     first = at(1, GARBAGE, "delete", replica_set("a"), response_object=owned("X", "a", ("ReplicaSet", "b", "apps/v1")))

@@ -112,6 +112,7 @@ def test_every_way_into_a_pod_is_a_session(changes: dict[str, Any], expected: tu
     found = session(event(**changes))
     assert (found.kind, found.container, found.command, found.ports) == expected
     assert (found.namespace, found.pod) == ("shop", "web-0")
+    assert found.state == ("added" if found.kind == "debug" else "ended")
 
 
 def test_other_proxied_requests_are_no_sessions() -> None:

@@ -62,14 +62,18 @@ class Target:
             raise DecklogError(f"{' '.join(words)!r} is a subresource: name the object itself")
         return cls(found, names[0], namespace)
 
-    def queries(self, *, reads: bool, until: str | None = None) -> tuple[Query, ...]:
-        """Give the queries that find all that wrote the object or, with `reads`, also what shows it."""
+    def queries(self, *, reads: bool, status: bool = True, until: str | None = None) -> tuple[Query, ...]:
+        """Give the queries that find all that wrote the object or, with `reads`, also what shows it.
+
+        Without `status`, writes to its status are left out: controllers make thousands of them.
+        """
         verbs = (*sorted(WRITES), *(_READS if reads else ()))
+        others = _USES if status else {*_USES, "status"}
         return (
             Query(
                 verbs=tuple(map(Pattern, verbs)),
                 resources=self.resources,
-                subresources=tuple(Pattern(name, negated=True) for name in sorted(_USES)),
+                subresources=tuple(Pattern(name, negated=True) for name in sorted(others)),
                 names=(Pattern(self.name),),
                 namespaces=(Pattern(self.namespace),) if self.namespace is not None else (),
                 until=until,
@@ -106,12 +110,14 @@ class Asked:
     namespaces: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
 
-    def count(self, request: Request) -> None:
-        """Take a request into account that names the object."""
-        ref = request.latest.event.object_ref or _NOTHING
-        if object_name(request.latest.event):
-            self.namespaces.add(ref.namespace)
-            self.kinds.add(f"{ref.resource}.{ref.api_group}" if ref.api_group else ref.resource)
+    def counting(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Pass requests on, and take those into account that name the object."""
+        for request in requests:
+            ref = request.latest.event.object_ref or _NOTHING
+            if object_name(request.latest.event):
+                self.namespaces.add(ref.namespace)
+                self.kinds.add(f"{ref.resource}.{ref.api_group}" if ref.api_group else ref.resource)
+            yield request
 
     def one(self, target: Target) -> Target:
         """Give the target with its namespace; DecklogError says how to choose where several bear the name."""

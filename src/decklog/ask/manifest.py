@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from decklog.ask.bodies import RESPONSE, Whole, succeeded, wholes, without_managed_fields
-from decklog.ask.history import WRITES, in_order
+from decklog.ask.history import WRITES
 from decklog.ask.moments import readable
 from decklog.ask.rows import Row, is_dry_run, row
 from decklog.ask.words import past
@@ -60,26 +60,46 @@ def manifest(
     requests: Iterable[Request], target: Target, at: str | None = None, *, managed_fields: bool = False
 ) -> Manifest:
     """Give the object `target` as last seen at or before `at` (MicroTime; None: at the end of the log)."""
-    latest: Whole | None = None
-    later: list[Later] = []
-    gone = False
-    for request in in_order(requests):
+    latest: tuple[str, Whole] | None = None
+    marks: list[_Mark] = []
+    for request in requests:
         event = request.latest.event
-        if (at is not None and (event.stage_timestamp or "") > at) or not succeeded(request) or is_dry_run(event):
+        time = event.stage_timestamp or ""
+        if (at is not None and time > at) or not succeeded(request) or is_dry_run(event):
             continue
         whole = next(wholes(request, target.name, target.namespace), None)
-        if _deletes(event):
-            gone = gone or bool(object_name(event)) or whole is not None
-        elif whole is not None or (event.verb == "create" and not (event.object_ref and event.object_ref.subresource)):
-            gone = False
-        if whole is not None:
-            latest, later = whole, []
-        if event.verb in WRITES and (whole is None or event.verb.startswith("delete")):
-            later.append(_later(request, sure=bool(object_name(event)) or whole is not None))
+        if whole is not None and (latest is None or time >= latest[0]):
+            latest = time, whole
+        if event.verb in WRITES or whole is not None:
+            marks.append(_mark(time, request, whole))
+    marks.sort(key=lambda mark: mark.time)
+    since = latest[0] if latest else ""
+    later = tuple(mark.later for mark in marks if mark.later is not None and mark.time >= since)
+    gone = next((mark.gone for mark in reversed(marks) if mark.gone is not None), False)
     if latest is None:
-        return Manifest(None, None, tuple(later), gone)
-    document = latest.document if managed_fields else without_managed_fields(latest.document)
-    return Manifest(document, _provenance(latest), tuple(later), gone)
+        return Manifest(None, None, later, gone)
+    document = latest[1].document if managed_fields else without_managed_fields(latest[1].document)
+    return Manifest(document, _provenance(latest[1]), later, gone)
+
+
+class _Mark(Struct, frozen=True):
+    """What one request did: bodies are not kept, so that objects that are written all the time take little memory."""
+
+    time: str
+    later: Later | None
+    """It left no body, or it deleted."""
+    gone: bool | None
+    """None: it does not tell whether the object is there."""
+
+
+def _mark(time: str, request: Request, whole: Whole | None) -> _Mark:
+    event = request.latest.event
+    subresource = event.object_ref.subresource if event.object_ref else ""
+    named = bool(object_name(event)) or whole is not None
+    if _deletes(event):
+        return _Mark(time, _later(request, sure=named), named or None)
+    is_there = whole is not None or (event.verb == "create" and not subresource)
+    return _Mark(time, _later(request, sure=named) if whole is None else None, False if is_there else None)
 
 
 def _deletes(event: Event) -> bool:

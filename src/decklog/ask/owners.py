@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from decklog.ask.bodies import bodies, metadata, succeeded
 from decklog.ask.history import in_order
+from decklog.ask.moments import seconds_between
 from decklog.ask.names import plural
 from decklog.ask.rows import Row, is_dry_run, row
 from decklog.ask.words import past
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 8
 """Steps of a chain; a longer one is cut."""
+
+SOON_S: Final = 3600
+"""A change of an owner explains what its controller deletes for so long: roll-outs take their time, but end."""
 
 RECORDED: Final = "recorded"
 GUESSED: Final = "guessed"
@@ -242,8 +246,13 @@ class _Following:
             and not is_dry_run(before)
             and (other.latest.file, other.latest.number) not in self._been
             and (before.request_received_timestamp or "") <= (event.request_received_timestamp or "")
-            and (deleted or controller(before) != controller(event))
+            and (deleted or (controller(before) != controller(event) and _is_soon(before, event)))
         )
+
+
+def _is_soon(before: Event, event: Event) -> bool:
+    seconds = seconds_between(before.request_received_timestamp, event.request_received_timestamp)
+    return seconds is not None and seconds <= SOON_S
 
 
 def _core(resource: str) -> ResourcePattern:

@@ -37,6 +37,7 @@ _PREFIX: Final = "decklog/exec-"
 _WRITES: Final = (Pattern("update"), Pattern("patch"))
 
 COPY: Final = "cp"
+DEBUG_KIND: Final = "debug"
 
 
 class Session(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -63,9 +64,11 @@ class Session(Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     @property
     def state(self) -> str:
-        """How it stands: refused, ended, or open as far as the log shows."""
+        """How it stands: refused, ended, open as far as the log shows, or added (a debug container's end is untold)."""
         if not self.opened:
             return f"refused ({self.row.result})" if self.row.code else "?"
+        if self.kind == DEBUG_KIND:
+            return "added"
         return "ended" if self.end else "open"
 
 
@@ -145,7 +148,7 @@ def _debug(request: Request, event: Event) -> Session:
     opened = 100 <= found.code < 400
     return Session(
         found,
-        "debug",
+        DEBUG_KIND,
         found.namespace,
         found.name,
         " ".join(filter(None, (str(last.get("name", "")), f"({last['image']})" if "image" in last else ""))),
@@ -153,7 +156,6 @@ def _debug(request: Request, event: Event) -> Session:
         tty=last.get("tty") is True,
         stdin=last.get("stdin") is True,
         start=found.time or "",
-        end=event.stage_timestamp or "",
         opened=opened and not found.dry_run,
     )
 
