@@ -134,8 +134,9 @@ def test_nothing_found_is_exit_code_1_and_says_what_was_searched(day: Path) -> N
     """An empty answer repeats the question and its coverage; stdout stays empty."""
     result = call("query", day, "--user", "nobody", "--since", "2026-03-01")
     assert (result.exit_code, result.stdout) == (1, "")
-    first, second = result.stderr.splitlines()
+    first, told, second = result.stderr.splitlines()
     assert first == "no request matches user nobody"
+    assert told.startswith("it did not happen from 2026-03-01 09:00:00 to 2026-03-01 12:00:01 UTC, which is")
     assert second.startswith("searched from 2026-03-01 00:00:00 UTC on; 1 file")
 
 

@@ -65,10 +65,12 @@ def test_wide_characters_line_up() -> None:
 
 
 def test_failures_and_dry_runs_are_coloured() -> None:
-    """Red is what failed, yellow what was only tried; without colours there are none."""
+    """Red is what failed, yellow what was only tried, of others the user cyan; without colours there are none."""
     rows = [row(), row(response_status=Status(code=403)), row(request_uri="/x?dryRun=All")]
     plain, coloured = lines(rows), lines(rows, colours=True)
-    assert [line.split("m")[0] for line in coloured] == ["\x1b[1", plain[1].split("m")[0], "\x1b[31", "\x1b[33"]
+    assert [line.split("m")[0] for line in coloured] == ["\x1b[1", "2026-03-01 10:00:00  \x1b[36", "\x1b[31", "\x1b[33"]
+    assert coloured[1].replace("\x1b[36m", "").replace("\x1b[0m", "") == plain[1]
+    assert "\x1b[36malice\x1b[0m  delete" in coloured[1]
     assert not any("\x1b" in line for line in plain)
 
 

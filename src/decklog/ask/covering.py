@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from decklog.ask.moments import readable
+from decklog.ask.moments import in_words, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from decklog.audit.query import CodePattern, Pattern, Query, ResourcePattern
+    from decklog.audit.query import AnnotationPattern, CodePattern, Pattern, Query, ResourcePattern
     from decklog.sources.record import Coverage
 
 
@@ -71,6 +71,16 @@ def asked(query: Query) -> str:
         ("path", map(_pattern, query.paths)),
         ("code", map(_code, query.codes)),
         ("stage", map(_pattern, query.stages)),
+        ("source IP", (f"{'not ' if each.negated else ''}{each.text}" for each in query.source_ips)),
+        ("decision", map(_pattern, query.decisions)),
+        ("level", map(_pattern, query.levels)),
+        ("annotation", map(_annotation, query.annotations)),
+        ("field manager", map(_pattern, query.field_managers)),
+        ("by", ("humans" if query.human else "machines",) if query.human is not None else ()),
+        ("slower than", (in_words(query.slower_than_us / 1e6),) if query.slower_than_us is not None else ()),
+        ("faster than", (in_words(query.faster_than_us / 1e6),) if query.faster_than_us is not None else ()),
+        ("text", map(repr, query.texts)),
+        ("received after", (f"{readable(query.after)} UTC",) if query.after is not None else ()),
     )
     return ", ".join(f"{name} {words}" for name, values in fields if (words := " or ".join(values))) or "anything"
 
@@ -79,6 +89,11 @@ def _pattern(pattern: Pattern) -> str:
     if pattern.prefix and not pattern.text:
         return "none" if pattern.negated else "any"
     return f"{'not ' if pattern.negated else ''}{pattern.text}{'*' if pattern.prefix else ''}"
+
+
+def _annotation(pattern: AnnotationPattern) -> str:
+    value = f"={_pattern(pattern.value)}" if pattern.value is not None else ""
+    return f"{'not ' if pattern.negated else ''}{_pattern(pattern.key)}{value}"
 
 
 def _resource(pattern: ResourcePattern) -> str:

@@ -33,6 +33,13 @@ def microtime(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
+def span_us(text: str, flag: str) -> int:
+    """Read a span (``500ms``, ``2s``, ``1m30s``) into microseconds; DecklogError names the flag."""
+    if not _SPANS.fullmatch(text):
+        raise DecklogError(f"{flag}: {text!r} is not a span of time: write 500ms, 2s or 1m30s")
+    return _span(text) // timedelta(microseconds=1)
+
+
 def _span(text: str) -> timedelta:
     spans = {_UNITS[unit]: float(amount) for amount, unit in _SPAN.findall(text)}
     return timedelta(**spans)

@@ -113,6 +113,16 @@ def plural(word: str) -> str:
     return _PLURALS.get(word.lower(), word.lower())
 
 
+def is_known(word: str) -> bool:
+    """Tell whether a type is in the table, or names its group."""
+    return word.lower() in _PLURALS or "." in word
+
+
+def known_names() -> tuple[str, ...]:
+    """Give the plurals of the table."""
+    return tuple(dict.fromkeys(_PLURALS.values()))
+
+
 def resource_patterns(text: str) -> tuple[ResourcePattern, ...]:
     """Read ``deploy``, ``Deployment``, ``deployments.apps``, ``deployments.v1.apps``, ``pods/log``, ``-ev`` or ``all``.
 

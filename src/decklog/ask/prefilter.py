@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
-from decklog.audit.query import COLLECTION_VERBS, Pattern, admits
+from decklog.audit.query import COLLECTION_VERBS, Pattern, admits, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from decklog.audit.networks import NetworkPattern
     from decklog.audit.query import Query, ResourcePattern
 
 Clause = tuple[bytes, ...]
@@ -30,6 +31,9 @@ Clause = tuple[bytes, ...]
 
 _RUN: Final = re.compile(r"[ !#-%'-.0-;=?-\[\]-~]+")
 """Characters with two spellings only."""
+_MANY: Final = 8
+_WINDOW: Final = 10
+"""Bytes: few enough to have few different characters, enough to be rare."""
 hides: Final = re.compile(rb"\\u00(?:2[013-57-9a-fA-F]|3[0-9abdfABDF]|[4-7][0-9a-fA-F])").search
 """Finds, in bytes, a character of a needle that is spelled by its number (or what looks like it)."""
 
@@ -61,13 +65,15 @@ class Sieve(Struct, frozen=True):
 
     def anchors(self, sample: bytes) -> Clause:
         """Choose the needles to look for, as the rarest in `sample`: one of them stands in each line that may match."""
+        if self.whole_requests:
+            return tuple(dict.fromkeys(map(window, (one for (clause,) in self.alternatives for one in clause))))
         chosen = (min(clauses, key=lambda clause: _cost(clause, sample)) for clauses in self.alternatives)
         return tuple(dict.fromkeys(needle for clause in chosen for needle in clause))
 
 
 def _cost(clause: Clause, sample: bytes) -> tuple[int, int]:
     """Weigh a clause: how often it stands in the sample, then how long it takes to look for."""
-    return sum(sample.count(needle) for needle in clause), len(clause) * 100 - min(map(len, clause))
+    return sum(sample.count(needle) for needle in clause), len(clause) * 100 - min(map(len, clause), default=0)
 
 
 def _clauses(query: Query) -> Iterable[Clause]:
@@ -85,11 +91,23 @@ def _clauses(query: Query) -> Iterable[Clause]:
     yield from _clause(query.audit_ids)
     yield from _clause([Pattern(path.text, prefix=True, negated=path.negated) for path in query.paths])
     yield from _clause(query.stages)
+    yield from _clause(query.levels)
+    yield from _clause(query.decisions)
+    yield from _clause([term.key for term in query.annotations if not term.negated])
+    yield from _clause([term.value for term in query.annotations if not term.negated])
+    yield from _clause([_address(term) for term in query.source_ips if not term.negated])
+    if query.texts:
+        yield tuple(spelled for text in query.texts for spelled in spellings(text))
 
 
 def _subresource(term: ResourcePattern) -> Pattern | None:
     """Give the subresource that has to be there; None: it may be absent."""
     return None if term.subresource is None or term.subresource.negated else term.subresource
+
+
+def _address(term: NetworkPattern) -> Pattern | None:
+    """Give the address that has to be there; None for networks, and for IPv6, which has several spellings."""
+    return Pattern(term.text) if term.low == term.high and term.text.count(".") == 3 and "/" not in term.text else None
 
 
 def _collective(query: Query) -> Clause:
@@ -119,3 +137,25 @@ def needle(pattern: Pattern) -> bytes | None:
 def is_plain(text: str) -> bool:
     """Tell whether `needle` has all of a text."""
     return _RUN.fullmatch(text) is not None
+
+
+def hiding(needles: Iterable[bytes]) -> Clause | None:
+    """Give bytes of which one stands in each line that has a needle with a character spelled by its number.
+
+    What is found is to be looked at by `hides`. None: there would be so many that `hides` itself is faster.
+    """
+    spelled: set[str] = set()
+    for char in {char for one in needles for char in one.decode("utf-8", "replace") if _RUN.fullmatch(char)}:
+        code = f"{ord(char):02x}"
+        spelled |= {f"\\u00{code[0]}"} if code[0] > "3" else {f"\\u00{code}", f"\\u00{code.upper()}"}
+    return tuple(one.encode() for one in sorted(spelled)) if len(spelled) <= _MANY else None
+
+
+def window(one: bytes) -> bytes:
+    """Cut from a needle that is long and rare, as that of an ID, the piece for which `hiding` gives least."""
+    if len(one) <= _WINDOW:
+        return one
+    return min(
+        (one[start : start + _WINDOW] for start in range(len(one) - _WINDOW + 1)),
+        key=lambda piece: len(hiding((piece,)) or range(_MANY + 1)),
+    )

@@ -42,6 +42,8 @@ class Seen(Struct, frozen=True):
     event: Event
     file: str
     number: int
+    line: bytes | None = None
+    """What it was read from; kept only where a question asks for text in it."""
 
 
 class Request(Struct, frozen=True):
@@ -91,6 +93,7 @@ class _Merging:
 
     def __init__(self, queries: tuple[Query, ...]) -> None:
         self._queries = queries
+        self._keeps_lines = any(query.texts for query in queries)
         self._open: dict[_Key, Request] = {}
         self._ended: dict[int, int] = {}
 
@@ -102,7 +105,8 @@ class _Merging:
             return None
         if self._told_before(key, event, record):
             return None
-        request = _joined(known, Seen(event, record.file, record.number))
+        line = record.line if self._keeps_lines else None
+        request = _joined(known, Seen(event, record.file, record.number, line))
         if not request.ended:
             self._open[key] = request
             return self._overflow()
@@ -115,7 +119,8 @@ class _Merging:
         yield from filter(self._matches, self._open.values())
 
     def _matches(self, request: Request) -> bool:
-        return any(query.matches(request.latest.event) for query in self._queries)
+        latest = request.latest
+        return any(query.matches(latest.event, latest.line) for query in self._queries)
 
     def _told_before(self, key: _Key, event: Event, record: Record) -> bool:
         """Tell whether `event` is the same line again, or an early stage that comes after its request's end."""

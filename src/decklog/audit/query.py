@@ -29,6 +29,7 @@ from urllib.parse import unquote_to_bytes
 from msgspec import DecodeError, Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
+from decklog.audit import jsontext
 from decklog.audit.event import Event, ObjectReference, Stage
 from decklog.audit.networks import NetworkPattern  # noqa: TC001  # because: hints of a value are read at run time, too
 
@@ -332,7 +333,8 @@ def spellings(text: str) -> tuple[bytes, ...]:
     quoted = json.dumps(text, ensure_ascii=False)[1:-1]
     for char in "<>&\u2028\u2029":
         quoted = quoted.replace(char, f"\\u{ord(char):04x}")
-    return tuple(dict.fromkeys(each.encode("utf-8", "surrogateescape") for each in (text, quoted)))
+    both = dict.fromkeys(map(jsontext.raw, (text, quoted)))
+    return tuple(each for each in both if b"\n" not in each)
 
 
 class _Metadata(Struct, frozen=True):

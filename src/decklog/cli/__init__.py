@@ -22,6 +22,7 @@ decklog = Helm(
     {
         "who": Entry("decklog.cli.who", "Say who did something to an object."),
         "query": Entry("decklog.cli.query", "List the requests that pass a filter."),
+        "tail": Entry("decklog.cli.tail", "Follow a log: list the requests that pass a filter as they come."),
         "show": Entry("decklog.cli.show", "Answer the six questions about one request."),
         "history": Entry("decklog.cli.history", "Say who changed an object, and what changed."),
         "get": Entry("decklog.cli.get", "Show an object as the log last shows it, at a time."),
@@ -32,7 +33,14 @@ decklog = Helm(
         "timeline": Entry("decklog.cli.timeline", "Draw the number of requests over time."),
         "policy": Entry("decklog.cli.policy", "Check audit policies, and find out what they record."),
         "gateway": Entry("decklog.cli.gateway", "Audit what goes to an API server, in front of it."),
+        "receive": Entry(
+            "decklog.cli.receive", "Take the events that kube-apiserver's audit webhook sends, and keep them."
+        ),
+        "certificates": Entry(
+            "decklog.cli.certificates", "Make a CA and both ends' certificates, for a receiver and who sends to it."
+        ),
         "sandbox": Entry("decklog.cli.sandbox", "Run a small in-memory API server whose requests are audited."),
+        "completion": Entry("decklog.cli.completion", "Print the script that teaches a shell to complete decklog."),
         "demo": Entry("decklog.cli.demo", "See it work: a sandbox, three users, the log and the answers."),
     },
     help="Audit logging for Kubernetes: decide, record, carry and ask.",

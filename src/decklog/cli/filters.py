@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from decklog.ask.names import resource_patterns
-from decklog.audit.query import CodePattern, Pattern, ResourcePattern
+from decklog.audit.networks import NetworkPattern
+from decklog.audit.query import AnnotationPattern, CodePattern, Pattern, ResourcePattern
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
@@ -33,6 +34,19 @@ def codes(texts: Iterable[str]) -> tuple[CodePattern, ...]:
         return tuple(map(CodePattern.parse, _parts(texts)))
     except ValueError as error:
         raise DecklogError(f"--code: {error}") from error
+
+
+def networks(texts: Iterable[str]) -> tuple[NetworkPattern, ...]:
+    """Read addresses and networks; DecklogError for what is neither."""
+    try:
+        return tuple(map(NetworkPattern.parse, _parts(texts)))
+    except ValueError as error:
+        raise DecklogError(f"--source-ip: {error}") from error
+
+
+def annotated(texts: Iterable[str]) -> tuple[AnnotationPattern, ...]:
+    """Read ``KEY`` and ``KEY=VALUE``; a comma is part of the value."""
+    return tuple(map(AnnotationPattern.parse, texts))
 
 
 def _parts(texts: Iterable[str]) -> Iterable[str]:

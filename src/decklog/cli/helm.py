@@ -20,6 +20,8 @@ from decklog.errors import DecklogError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
 INTERRUPTED: Final = 130
 
 
@@ -52,6 +54,14 @@ class Helm(click.Group):
         """Import a command; None for a name that is none."""
         entry = self.entries.get(cmd_name)
         return entry.load() if entry else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands without importing them."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # because: only a shell that completes needs it
+
+        commands = [CompletionItem(name, help=entry.help) for name, entry in self.entries.items()]
+        found = [item for item in commands if item.value.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # because: the same
         """Write the overview without importing the commands."""

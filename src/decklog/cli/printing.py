@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 import msgspec
 
 from decklog.ask.terminal import visible, visible_json
@@ -18,6 +19,8 @@ from decklog.cli.table import NARROW, WIDE, of_events, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TextIO
+
+    from click.shell_completion import CompletionItem
 
     from decklog.ask.rows import Row
     from decklog.cli.table import Column
@@ -32,8 +35,61 @@ def printer(output: str, *, events: bool) -> Iterator[Printer]:
     out = sys.stdout
     if isinstance(out, TextIOWrapper):
         out.reconfigure(errors="backslashreplace")  # an encoding that lacks a character shows its number, and goes on
-    yield _PRINTERS[output](out, events=events)
+    yield _made(output, out, events=events)
     out.flush()
+
+
+class OutputFormat(click.ParamType[str]):
+    """One of the formats of a command; ``NAME=TEXT`` stands for a format with a text of the user's."""
+
+    name = "format"
+
+    def __init__(self, formats: tuple[str, ...]) -> None:
+        self.formats = formats
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002  # because: click's signature
+        """List the formats."""
+        return f"[{'|'.join(self.formats)}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take a known format; what stands behind the = is read before anything else is."""
+        name, is_equal, _ = value.partition("=")
+        if value in self.formats and not is_equal:
+            return value
+        if is_equal and any(known.startswith(f"{name}=") for known in self.formats):
+            _made(value, sys.stdout, events=False)
+            return value
+        if name in {known.partition("=")[0] for known in self.formats} and not is_equal:
+            problem = f"{name} needs a template: -o {name}='{{.user}}'"
+        else:
+            problem = f"{value!r} is not one of {', '.join(self.formats)}"
+        return self.fail(problem, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002  # because: click's signature
+        """Offer the formats."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415  # because: only a shell that completes needs it
+
+        names = (f"{known.partition('=')[0]}{'=' if '=' in known else ''}" for known in self.formats)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _made(output: str, out: TextIO, *, events: bool) -> Printer:
+    """Make the printer of a format."""
+    name, _, text = output.partition("=")
+    if name in _PRINTERS:
+        return _PRINTERS[name](out, events=events)
+    # Because: each of these pulls in a library that the usual formats do without.
+    if name == "csv":
+        from decklog.cli.spreadsheets import CsvPrinter  # noqa: PLC0415
+
+        return CsvPrinter(out, events=events)
+    if name == "yaml":
+        from decklog.cli.yaml_printing import YamlPrinter  # noqa: PLC0415
+
+        return YamlPrinter(out, events=events)
+    from decklog.cli.jsonpath_printing import JsonPathPrinter  # noqa: PLC0415
+
+    return JsonPathPrinter(out, text, events=events)
 
 
 class Printer(ABC):
@@ -42,6 +98,10 @@ class Printer(ABC):
     def __init__(self, out: TextIO, *, events: bool) -> None:
         self.out = out
         self.events = events
+        self.also: dict[str, Any] = {}
+        """What else there is to say of the search, for the formats that say it."""
+        self.streams = False
+        """Whether each row is wanted as soon as it is there."""
 
     @abstractmethod
     def rows(self, rows: Iterable[Row]) -> int:
@@ -77,7 +137,7 @@ class _Table(Printer):
     def rows(self, rows: Iterable[Row]) -> int:
         counted = _Counted(rows)
         shown = of_events(self.columns) if self.events else self.columns
-        for line in table(counted, shown, width=self._width(), colours=has_colours(self.out)):
+        for line in table(counted, shown, width=self._width(), colours=has_colours(self.out), waits=not self.streams):
             self.line(line)
         return counted.number
 
@@ -135,7 +195,7 @@ class _Json(Verbatim):
         if self.events:
             self.line("\n]}")
         else:
-            self.line(f'"searched": {_json(searched(coverage, since, until))}}}')
+            self.line(f'"searched": {_json({**searched(coverage, since, until), **self.also})}}}')
 
 
 _PRINTERS: Final[dict[str, Callable[..., Printer]]] = {

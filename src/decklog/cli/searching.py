@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from decklog.ask.absence import absence
 from decklog.ask.covering import asked, covered
 from decklog.ask.forking import usable_processes
 from decklog.ask.moments import moment
@@ -19,21 +20,25 @@ from decklog.ask.requests import Seen, merge
 from decklog.ask.rows import Row, event_row, in_time_order, row
 from decklog.ask.scan import scan
 from decklog.ask.terminal import visible
-from decklog.cli.printing import Verbatim, printer
+from decklog.audit.wire import encode_event
+from decklog.cli.objects import told_apart
+from decklog.cli.printing import OutputFormat, Verbatim, printer
+from decklog.cli.progress import Bar, total_bytes
 from decklog.sources.places import find
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from decklog.ask.foresight import Foreseen
     from decklog.audit.query import Query
     from decklog.cli.printing import Printer
     from decklog.sources.record import Record
 
     _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-FORMATS: Final = ("table", "wide", "json", "jsonl", "name")
+FORMATS: Final = ("table", "wide", "json", "jsonl", "yaml", "csv", "name", "jsonpath=TEMPLATE")
 NOTHING_FOUND: Final = 1
 
 ROWS_HELP: Final = """\b
@@ -42,7 +47,8 @@ request is an object with the event's own names, empty fields left out:
   time user impersonatedUser groups verb apiGroup resource subresource
   namespace name code reason message decision dryRun durationSeconds
   sourceIPs userAgent requestURI level stage stages auditID file line
-json is {"requests": [...], "searched": {...}}, jsonl one request a line.
+json and yaml are {"requests": [...], "searched": {...}}, jsonl one request a
+line, csv one a row, jsonpath= kubectl's template filled from one at a time.
 Of sourceIPs the last is what the server saw; those before it are claims.
 Up to 10,000 rows are sorted by time; a longer answer comes in the log's order.
 Exit code 1: nothing was found."""
@@ -58,6 +64,12 @@ class Search:
     """MicroTime."""
     until: str | None
     output: str
+    verify_lines: bool = False
+    """Decode every line, also those that cannot be about the question."""
+    policy: str = ""
+    """A policy file: whether it would have recorded what was asked for."""
+    bar: Bar = field(default_factory=Bar, compare=False)
+    """Shows on a terminal that a long search goes on; to be stopped before anything is printed meanwhile."""
 
     def records(self, coverage: Coverage, *queries: Query) -> Iterator[Record]:
         """Read what was named; raises DecklogError for what is not there.
@@ -66,15 +78,17 @@ class Search:
         """
         stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
         places = find(self.files, stdin, rotated=self.rotated)
-        if not queries:
-            return read(places, coverage)
-        return scan(places, coverage, queries, processes=usable_processes())
+        self.bar.watch(coverage, total_bytes(places))
+        if not queries or self.verify_lines:
+            return self.bar.over(read(places, coverage))
+        return self.bar.over(scan(places, coverage, queries, processes=usable_processes()))
 
 
-def search_options(formats: tuple[str, ...] = FORMATS) -> _Decorator:
+def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False) -> _Decorator:
     """Make a decorator that gives a command the shared options, and its argument `search` a Search.
 
-    The first of `formats` is the default of ``-o``. Positional `files`, where a command takes them, count as well.
+    The first of `formats` is the default of ``-o``. Positional `files`, where a command takes them, count as well; with
+    `objects`, those of them that are objects (`objects.told_apart`) are given to it as `things`.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,13 +99,19 @@ def search_options(formats: tuple[str, ...] = FORMATS) -> _Decorator:
             rotated: bool,
             since: str | None,
             until: str | None,
+            verify_lines: bool,
+            policy: str | None,
             output: str,
             **values: Any,
         ) -> Any:
             now = datetime.now(UTC)
             start, end = (moment(time, now) if time else None for time in (since, until))
-            files = _chosen(values.pop("files", ()), filename)
-            return command(*args, **values, search=Search(files, rotated, start, end, output))
+            positional = values.pop("files", ())
+            if objects:
+                positional, values["things"] = told_apart(positional)
+            files = _chosen(positional, filename)
+            search = Search(files, rotated, start, end, output, verify_lines, policy or "")
+            return command(*args, **values, search=search)
 
         with_options: Callable[..., Any] = with_search
         options: tuple[_Decorator, ...] = (_output_option(formats), *reversed(_OPTIONS))
@@ -112,7 +132,7 @@ def _output_option(formats: tuple[str, ...]) -> _Decorator:
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(formats),
+        type=OutputFormat(formats),
         default=formats[0],
         show_default=True,
         help="How to print the answer; on a terminal a table is fitted to it, wide has every column."
@@ -138,47 +158,89 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--since",
+        "--since-time",
+        "since",
         metavar="TIME",
         help="Only requests under way at TIME or later: a span back from now (30m, 2h, 7d), a day (2026-01-31)"
         " or a time (2026-01-31T12:00:00Z); UTC where no zone is given.",
     ),
-    click.option("--until", metavar="TIME", help="Only requests received before TIME."),
+    click.option(
+        "--until",
+        "--before",
+        "until",
+        metavar="TIME",
+        help="Only requests received before TIME, written in the same way.",
+    ),
+    click.option(
+        "--verify-lines", is_flag=True, help="Decode every line, also those that cannot be about the question: slow."
+    ),
+    click.option(
+        "--policy",
+        metavar="FILE",
+        type=click.Path(),
+        help="Audit policy of the cluster: say whether it would have recorded what is asked for.",
+    ),
 )
 
 
 def answer(search: Search, *queries: Query, events: bool = False) -> None:
     """Search, print the answer and what it covers; exits with 1 when nothing was found."""
+    foreseen = foresee(search.policy, queries) if search.policy else None
     coverage = Coverage()
-    records = search.records(coverage, *queries)
     with printer(search.output, events=events) as out:
-        found = _print_events(records, queries, out) if events else _print_requests(records, queries, out)
+        records = search.records(coverage, *queries)
+        if events:
+            found = print_events(search.bar.before_output(matching(records, queries)), out)
+        else:
+            found = out.rows(search.bar.before_output(in_time_order(map(row, merge(records, *queries)))))
+        absent = None if found else absence(coverage, queries, foreseen)
+        out.also = {
+            **({"policy": foreseen.text} if foreseen else {}),
+            **({"absence": {"verdict": absent.verdict, "text": absent.text}} if absent else {}),
+        }
         out.finish(coverage, search.since, search.until)
-    if not found:
+    if absent is not None:
         tell(f"no {'event' if events else 'request'} matches {' / '.join(map(asked, queries))}")
-    tell(covered(coverage, search.since, search.until))
+        tell(absent.text)
+    tell("; ".join([covered(coverage, search.since, search.until), *([foreseen.text] if foreseen else [])]))
     if not found:
         click.get_current_context().exit(NOTHING_FOUND)
 
 
-def _print_requests(records: Iterator[Record], queries: tuple[Query, ...], out: Printer) -> int:
-    return out.rows(in_time_order(map(row, merge(records, *queries))))
+def matching(records: Iterable[Record], queries: tuple[Query, ...]) -> Iterator[Record]:
+    """Give the records of single events that are asked for."""
+    for record in records:
+        if record.event is not None and any(query.matches(record.event, record.line) for query in queries):
+            yield record
 
 
-def _print_events(records: Iterator[Record], queries: tuple[Query, ...], out: Printer) -> int:
-    matching = (
-        record
-        for record in records
-        if record.event is not None and any(query.matches(record.event) for query in queries)
-    )
+def print_events(records: Iterator[Record], out: Printer) -> int:
+    """Print single events; give their number."""
     if isinstance(out, Verbatim):
-        return out.lines(record.line for record in matching)
-    return out.rows(_event_rows(matching))
+        return out.lines(map(event_line, records))
+    return out.rows(_event_rows(records))
+
+
+def event_line(record: Record) -> bytes:
+    """Give the event as it stands in the log; one that was made of something else (GKE), as it was made."""
+    if record.event is None or record.provenance is None or not record.provenance.synthesised:
+        return record.line
+    return encode_event(record.event)
 
 
 def _event_rows(records: Iterator[Record]) -> Iterator[Row]:
     for record in records:
         if record.event is not None:
             yield event_row(Seen(record.event, record.file, record.number))
+
+
+def foresee(path: str, queries: tuple[Query, ...]) -> Foreseen:
+    """Say whether the policy in a file would have recorded what is asked for; raises DecklogError for a bad policy."""
+    # Because: PyYAML and the policy's rooms cost more than a small search; few ask for them.
+    from decklog.ask.foresight import foreseen  # noqa: PLC0415
+    from decklog.policy.reader import load  # noqa: PLC0415
+
+    return foreseen(load(path), queries, path)
 
 
 def tell(text: str) -> None:

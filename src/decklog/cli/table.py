@@ -18,7 +18,7 @@ MEASURED_ROWS: Final = 1000
 
 _NARROWEST: Final = 8
 _GAP: Final = "  "
-_RED, _YELLOW, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
+_RED, _YELLOW, _CYAN, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
 
 
 class Column(NamedTuple):
@@ -28,19 +28,21 @@ class Column(NamedTuple):
     text: Callable[[Row], str]
     shrinks: bool = False
     """May be cut to fit the width."""
+    usual: int = 0
+    """Columns that most of its cells need; for tables that cannot wait for them."""
 
 
 _RESULT: Final = "RESULT"
 
-_TIME = Column("TIME (UTC)", lambda row: readable(row.time))
-_STAGE = Column("STAGE", lambda row: row.stage, shrinks=True)
-_USER = Column("USER", lambda row: row.who, shrinks=True)
-_VERB = Column("VERB", lambda row: row.verb or "-", shrinks=True)
-_NAMESPACE = Column("NAMESPACE", lambda row: row.namespace or "-", shrinks=True)
-_OBJECT = Column("OBJECT", lambda row: row.what or "-", shrinks=True)
-_CODE = Column(_RESULT, lambda row: row.result)
-_FROM = Column("FROM", lambda row: row.source_ip or "-", shrinks=True)
-_ID = Column("ID", lambda row: row.audit_id[:8], shrinks=True)
+_TIME = Column("TIME (UTC)", lambda row: readable(row.time), usual=19)
+_STAGE = Column("STAGE", lambda row: row.stage, shrinks=True, usual=16)
+_USER = Column("USER", lambda row: row.who, shrinks=True, usual=24)
+_VERB = Column("VERB", lambda row: row.verb or "-", shrinks=True, usual=8)
+_NAMESPACE = Column("NAMESPACE", lambda row: row.namespace or "-", shrinks=True, usual=14)
+_OBJECT = Column("OBJECT", lambda row: row.what or "-", shrinks=True, usual=32)
+_CODE = Column(_RESULT, lambda row: row.result, usual=6)
+_FROM = Column("FROM", lambda row: row.source_ip or "-", shrinks=True, usual=15)
+_ID = Column("ID", lambda row: row.audit_id[:8], shrinks=True, usual=8)
 
 NARROW: Final = (_TIME, _USER, _VERB, _NAMESPACE, _OBJECT, _CODE, _FROM, _ID)
 WIDE: Final = (
@@ -70,34 +72,50 @@ def of_events(shown: tuple[Column, ...]) -> tuple[Column, ...]:
     return shown if _STAGE in shown else (shown[0], _STAGE, *shown[1:])
 
 
-def table(rows: Iterable[Row], shown: tuple[Column, ...], *, width: int | None, colours: bool) -> Iterator[str]:
+def table(
+    rows: Iterable[Row], shown: tuple[Column, ...], *, width: int | None, colours: bool, waits: bool = True
+) -> Iterator[str]:
     """Yield the lines of a table, title first; nothing if there are no rows.
 
-    `width`: of the terminal; None: cells are not cut. Rows stream: only the first `MEASURED_ROWS` are held.
+    `width`: of the terminal; None: cells are not cut. Rows stream: only the first `MEASURED_ROWS` are held; only
+    one, if it must not wait for others (`waits`).
     """
     stream = iter(rows)
-    measured = [(row, _cells(row, shown)) for row in islice(stream, MEASURED_ROWS)]
+    measured = [(row, _cells(row, shown)) for row in islice(stream, MEASURED_ROWS if waits else 1)]
     if not measured:
         return
     titles = [column.title for column in shown]
     widths = [max(map(columns, cells)) for cells in zip(titles, *(cells for _, cells in measured), strict=True)]
+    if not waits:
+        widths = [max(size, column.usual) for size, column in zip(widths, shown, strict=True)]
     if width is not None:
         widths = _fitted(widths, shown, width)
     title = _line(titles, widths, fit=width is not None)
     yield f"{_BOLD}{title}{_PLAIN}" if colours else title
     for row, cells in chain(measured, ((row, _cells(row, shown)) for row in stream)):
         line = _line(cells, widths, fit=width is not None)
-        yield _coloured(line, row) if colours else line
+        yield _coloured(line, row, _start_of(_USER, shown, widths)) if colours else line
 
 
 def _cells(row: Row, shown: tuple[Column, ...]) -> list[str]:
     return [visible(column.text(row)) for column in shown]
 
 
-def _coloured(line: str, row: Row) -> str:
-    """Colour the whole line of a request that failed, or that was only tried out."""
+def _coloured(line: str, row: Row, user: int) -> str:
+    """Colour the whole line of a request that failed, or that was only tried out; of others the user."""
     colour = _RED if row.code >= 400 else _YELLOW if row.dry_run else ""
-    return f"{colour}{line}{_PLAIN}" if colour else line
+    if colour:
+        return f"{colour}{line}{_PLAIN}"
+    end = line.find(_GAP, user)
+    if not line.isascii() or end < 0:
+        return line
+    return f"{line[:user]}{_CYAN}{line[user:end]}{_PLAIN}{line[end:]}"
+
+
+def _start_of(wanted: Column, shown: tuple[Column, ...], widths: list[int]) -> int:
+    """Give the place in a line of ASCII at which a column begins; behind its end, if it is not shown."""
+    place = shown.index(wanted) if wanted in shown else len(shown)
+    return sum(widths[:place]) + len(_GAP) * place
 
 
 def _fitted(widths: list[int], shown: tuple[Column, ...], width: int) -> list[int]:

@@ -1,0 +1,77 @@
+"""Tailing: the answer that goes on: what comes into a log is asked as it comes, over rotations, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from decklog.ask.covering import covered
+from decklog.ask.requests import merge
+from decklog.ask.rows import row
+from decklog.cli.helm import INTERRUPTED
+from decklog.cli.printing import printer
+from decklog.cli.searching import matching, print_events, tell
+from decklog.errors import DecklogError
+from decklog.sources.follow import Follower
+from decklog.sources.places import STANDARD_INPUT, find
+from decklog.sources.reader import read
+from decklog.sources.record import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import TextIO
+
+    from decklog.audit.query import Query
+    from decklog.cli.searching import Search
+
+T = TypeVar("T")
+
+
+def tail(search: Search, queries: tuple[Query, ...], *, events: bool, checkpoint: str | None, from_start: bool) -> None:
+    """Answer with what comes; a request is printed when its last stage has come. Ends with 130 on Ctrl-C.
+
+    Requests that are still open then are printed last. Raises DecklogError where there is nothing to follow.
+    """
+    if len(search.files) != 1:
+        raise DecklogError("following is for one log: name one file")
+    stop = threading.Event()
+    follower = None
+    if search.files[0] == STANDARD_INPUT:
+        coverage = Coverage()
+        stdin = sys.stdin.buffer if sys.stdin else BytesIO()
+        records = read(find((STANDARD_INPUT,), stdin), coverage)
+    else:
+        follower = Follower(
+            Path(search.files[0]),
+            Path(checkpoint) if checkpoint else None,
+            from_start=from_start,
+            wait=stop.wait,
+            stopped=stop.is_set,
+        )
+        coverage = follower.coverage
+        records = (record for batch in follower.batches() for record in batch.records)
+        signal.signal(signal.SIGINT, lambda *_: stop.set())
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with printer(search.output, events=events) as out:
+        out.streams = True
+        if events:
+            print_events(_flushed(matching(records, queries), out.out), out)
+        else:
+            out.rows(_flushed(map(row, merge(records, *queries)), out.out))
+        out.finish(coverage, search.since, search.until)
+    tell(covered(coverage, search.since, search.until))
+    if stop.is_set():
+        click.get_current_context().exit(INTERRUPTED)
+
+
+def _flushed(values: Iterable[T], out: TextIO) -> Iterator[T]:
+    """Pass values on; what was printed of one is out before the next is waited for."""
+    for value in values:
+        yield value
+        out.flush()
