@@ -13,7 +13,7 @@ import pytest
 from decklog.gateway.caller import Caller, Means
 from decklog.gateway.options import GatewayOptions
 from gateway.running_gateway import ALICE, Running, Setting, gateway_to, run, through, until
-from gateway.scenes import GET_POD, PODS, RECEIVED, complete, play
+from gateway.scenes import GET_POD, PODS, RECEIVED, WATCH, complete, lasting, play
 from gateway.scripted_upstream import Call, ScriptedUpstream, ok
 from gateway.transports import TLS
 
@@ -242,5 +242,29 @@ def test_both_ends_are_probed() -> None:
         for transport in (connection.transport, upstream.transport):
             sock = transport.get_extra_info("socket")
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+    play(ok, scene)
+
+
+def test_connection_that_ends_before_it_is_used() -> None:
+    """A connection that the upstream closes before the request is sent is a 502, not a request without an end."""
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        pool = gateway.gateway.pool(own_certificate=False)
+        loop = asyncio.get_running_loop()
+        made = loop.create_connection
+
+        async def lost_at_once(*given: Any, **named: Any) -> Any:
+            transport, connection = await made(*given, **named)
+            transport.abort()
+            await until(lambda: not connection.usable)
+            await asyncio.sleep(0)
+            return transport, connection
+
+        loop.create_connection = lost_at_once  # type: ignore[method-assign]  # because: the moment cannot be hit otherwise
+        await client.send(WATCH)
+        assert (await client.answer()).code == 502
+        assert await gateway.until_told(3) == lasting(502)
+        assert len(pool) == 0
 
     play(ok, scene)

@@ -7,6 +7,7 @@ after an answer that came to its end in good order; after any doubt it is closed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -389,6 +390,8 @@ class Pool:
             raise ConnectError(f"no connection to the upstream within {self._timeout_s:g} s", 504) from None
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise ConnectError(f"cannot connect to the upstream: {_words(error)}") from error
+        if not connection.usable:  # its end has been told already, when nobody waited for an answer
+            raise ConnectError("cannot connect to the upstream: it closed the connection at once")
         keep_alive(connection.transport.get_extra_info("socket"))
         connection.transport.set_write_buffer_limits(high=self._buffer_bytes)
         connection.context = context
@@ -448,10 +451,11 @@ class Pool:
 
 def keep_alive(sock: socket.socket) -> None:
     """Let the system notice that the other end has vanished: streams and tunnels may be silent for hours."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _PROBES.items():
-        if (number := getattr(socket, name, None)) is not None:  # not every system has them
-            sock.setsockopt(socket.IPPROTO_TCP, number, value)
+    with contextlib.suppress(OSError):  # a connection that has just ended takes none
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _PROBES.items():
+            if (number := getattr(socket, name, None)) is not None:  # not every system has them
+                sock.setsockopt(socket.IPPROTO_TCP, number, value)
 
 
 def _words(error: Exception) -> str:
