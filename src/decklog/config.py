@@ -8,7 +8,7 @@ each with its line and column.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +27,8 @@ from decklog.health import HealthOptions
 from decklog.listener import ADDRESS, ListenerOptions, cores
 from decklog.options import Flag, Seconds, flags
 from decklog.policy.options import PolicyOptions
+from decklog.receiving.options import ADDRESS as RECEIVER_ADDRESS
+from decklog.receiving.options import ReceiverListenerOptions, ReceiverOptions
 from decklog.recorder.options import RecorderOptions
 from decklog.sandbox.options import SandboxOptions
 
@@ -47,6 +49,7 @@ OPTIONS: Final[tuple[type[Any], ...]] = (
     UpstreamOptions,
     IdentityOptions,
     GatewayOptions,
+    ReceiverOptions,
     SandboxOptions,
 )
 """Everything that can be set, in the order of the reference page."""
@@ -128,6 +131,32 @@ class GatewaySettings:
     @property
     def _logs_to_stdout(self) -> bool:
         return self.audit.log.path == "-"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """All that the receiver is told."""
+
+    address: str = RECEIVER_ADDRESS
+    receiver: ReceiverOptions = field(default_factory=ReceiverOptions)
+    listener: ReceiverListenerOptions = field(default_factory=ReceiverListenerOptions)
+    health: HealthOptions = field(default_factory=HealthOptions)
+
+    def check(self, host: str) -> None:
+        """Raise DecklogError with everything that cannot be; `host` is that of the address."""
+        self.receiver.check(self.listener, host)
+
+    @property
+    def tls(self) -> ListenerOptions:
+        """The listener with what follows from who may send: a certificate, unless a token is as good."""
+        by_certificate = bool(self.listener.client_ca_file) and not self.receiver.token_file
+        required = by_certificate or self.listener.require_client_certificate
+        return replace(self.listener, require_client_certificate=required)
+
+    @property
+    def workers(self) -> int:
+        """How many workers serve: as told, or one a core."""
+        return self.listener.workers or cores()
 
 
 def known() -> dict[str, Flag]:

@@ -160,7 +160,7 @@ class SenderConnection(asyncio.Protocol):
         was_whole = self._storing
         self._drop_body()
         self._storing = False
-        self._receiver.refused(self._sender or self.peer, refused)
+        self._receiver.refused(self._sender or self.peer, refused, admitted=bool(self._sender))
         if self._lost:
             return
         self._buffer = b""

@@ -44,7 +44,12 @@ class ReceiverListenerOptions(ListenerOptions):
 
 @dataclass(frozen=True, slots=True)
 class ReceiverOptions:
-    """Who may send events, and how much at once."""
+    """Where events are kept, who may send them, and how much at once."""
+
+    store: str = option("--store", "", "The directory that keeps the events; made if it is missing.", metavar="DIR")
+    cluster: str = option(
+        "--cluster", "", "The name of the cluster whose events these are, where a store keeps several.", metavar="NAME"
+    )
 
     allowed_clients: str = option(
         "--allowed-clients",
@@ -121,7 +126,8 @@ class ReceiverOptions:
 
     def check(self, listener: ListenerOptions, host: str) -> None:
         """Raise DecklogError with everything that cannot be."""
-        problems = [*self._odd_values(), *self._odd_senders(listener)]
+        problems = [] if self.store else ["--store is missing: give the directory that keeps the events"]
+        problems += [*self._odd_values(), *self._odd_senders(listener)]
         try:
             listener.check(host)
         except DecklogError as error:

@@ -50,6 +50,7 @@ def render(refused: RefusedError) -> bytes:
 class _Row(Struct):
     count: int = 0
     last_s: float = 0.0
+    is_loss: bool = False
 
 
 class Refusals:
@@ -59,24 +60,25 @@ class Refusals:
         self._clock = clock
         self._rows: OrderedDict[tuple[str, str], _Row] = OrderedDict()
 
-    def add(self, sender: str, reason: str) -> int:
-        """Count one; gives how often this sender was refused for this reason."""
+    def add(self, sender: str, reason: str, *, is_loss: bool) -> int:
+        """Count one; gives how often this sender was refused for this reason. `is_loss`: it is to be told."""
         key = (_printable(sender), reason)
         row = self._rows.pop(key, None) or _Row()
         row.count += 1
         row.last_s = self._clock()
+        row.is_loss = is_loss
         self._rows[key] = row
         if len(self._rows) > _REMEMBERED:
             self._rows.popitem(last=False)
         return row.count
 
     def problems(self) -> list[str]:
-        """Say who was refused within the last minute, a line each."""
+        """Say who was refused within the last minute and may send, a line each."""
         since = self._clock() - WINDOW_S
         return [
             f"refused what {sender} sent ({reason}): {row.count} so far, the last within a minute"
             for (sender, reason), row in self._rows.items()
-            if row.last_s > since
+            if row.is_loss and row.last_s > since
         ]
 
 

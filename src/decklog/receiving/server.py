@@ -213,10 +213,13 @@ class Receiver:
         if self._low:
             raise RefusedError(503, "disk-low", "the store's disk is almost full: try again later")
 
-    def refused(self, sender: str, refused: RefusedError) -> None:
-        """Count what was not taken, with its sender; the log has the first of each, and every thousandth."""
+    def refused(self, sender: str, refused: RefusedError, *, admitted: bool = False) -> None:
+        """Count what was not taken, with its sender; the log has the first of each, and every thousandth.
+
+        `admitted`: he may send. What others try is no loss, and must not take us out of service.
+        """
         self.counters.refused[refused.reason] += 1
-        count = self._refusals.add(sender, refused.reason)
+        count = self._refusals.add(sender, refused.reason, is_loss=admitted)
         if count == 1 or not count % 1000:
             logger.warning("refused what %r sent (%s): %s (%d so far)", sender[:128], refused.reason, refused, count)
 

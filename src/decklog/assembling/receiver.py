@@ -1,0 +1,249 @@
+"""The receiver as a whole: what its supervisor holds and does once, and what each worker serves with.
+
+Each worker has a journal and a quarantine of its own below the store's directory. The supervisor reads the
+certificates, again when they change, serves the sums of what the workers count, and writes the file that sends
+kube-apiserver here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from decklog import listen
+from decklog.disk import Disk
+from decklog.errors import DecklogError
+from decklog.health import Health
+from decklog.line_files import make_directories
+from decklog.listener_tls import Expiry, Files
+from decklog.metrics import AuditCounters, bequeathed, merged, restored, snapshot
+from decklog.receiving import handing_out
+from decklog.receiving.bodies import Space
+from decklog.receiving.senders import Senders, Tokens
+from decklog.receiving.server import Receiver
+from decklog.store.journal import Item, Journal, identity_of
+from decklog.store.quarantine import QUARANTINE, Quarantine
+from decklog.store.writer_files import JOURNAL
+from decklog.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import signal
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from decklog.config import ReceiverSettings
+    from decklog.listener_tls import Material
+    from decklog.store.items import Appended
+    from decklog.worker import Message, Worker
+
+CLIENT_CA: Final = "client-ca"
+LOOK_EVERY_S: Final = 5.0
+"""How often the files of the certificates are looked at, and journals asked whether they are old enough to turn."""
+GRACE_S: Final = 3.0
+"""How long bodies may go on coming after a stop."""
+
+logger = logging.getLogger(__name__)
+
+
+def writer_name(number: int) -> str:
+    """Name the folder of a worker's journal and quarantine."""
+    return f"receive-{number}"
+
+
+class StoreReceiver:
+    """The receiver, as its settings ask. What can be wrong with them is raised before anything is served."""
+
+    def __init__(self, settings: ReceiverSettings, announce: Callable[[str], None]) -> None:
+        settings.check(listen.parse_address(settings.address)[0])
+        self._settings = settings
+        self._announce = announce
+        self._files = Files(settings.tls, {CLIENT_CA: settings.listener.client_ca_file})
+        self._material: Material | None = self._files.read()
+        self._ends = self._material.ends() if self._material is not None else {}
+        self._expiry = Expiry()
+        self._metrics_url = ""
+        senders(settings)  # what cannot be used is told before anybody starts
+        _make_store(Path(settings.receiver.store))
+
+    def run(self) -> signal.Signals:
+        """Serve until SIGTERM or SIGINT, which is returned."""
+        return Supervisor(
+            self._work,
+            self._settings.address,
+            self._settings.workers,
+            on_ready=self._ready,
+            on_hangup=self._follow_certificates,
+            beside=self._beside,
+        ).run()
+
+    async def _work(self, worker: Worker) -> None:
+        await ReceiverWorker(self._settings, self._files, self._material, worker).serve()
+
+    def _ready(self, host: str, port: int) -> None:
+        url = listen.Served(host, port, tls=self._material is not None).url
+        certificate = self._material.pair.certificate_pem if self._material is not None else b""
+        handing_out.write(self._settings.receiver, url, certificate)
+        count = self._settings.workers
+        self._announce(f"store: {self._settings.receiver.store}, {count} worker{'s' * (count != 1)}")
+        if self._metrics_url:
+            self._announce(f"metrics on {self._metrics_url}")
+        self._announce(f"listening on {url}")
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, supervisor: Supervisor) -> AsyncIterator[None]:
+        async def counted() -> AuditCounters:
+            total = merged(map(restored, await supervisor.gather()))
+            total.certificates = dict(self._ends)
+            return total
+
+        async with AsyncExitStack() as stack:
+            if self._settings.health.address:
+                health = Health(counted, supervisor.problems)
+                served = await stack.enter_async_context(listen.serve(health, self._settings.health.address))
+                self._metrics_url = f"{served.url}/metrics"
+            looking = asyncio.create_task(self._look_after_certificates(supervisor))
+            stack.callback(looking.cancel)
+            yield
+
+    async def _look_after_certificates(self, supervisor: Supervisor) -> None:
+        while self._files.enabled:
+            for warning in self._expiry.warnings(self._ends, time.time()):
+                logger.warning("%s", warning)
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._follow_certificates(supervisor)
+
+    def _follow_certificates(self, supervisor: Supervisor) -> None:
+        if not self._files.changed():
+            return
+        try:
+            self._material = self._files.read()
+        except DecklogError as error:
+            logger.warning("the certificates stay as they were: %s", error)
+            return
+        self._ends = self._material.ends() if self._material is not None else {}
+        supervisor.tell({"kind": "tls"})
+        self._announce("the listener's certificates were read again")
+
+
+class ReceiverWorker:
+    """Serves in one worker, from its start to its end."""
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        files: Files,
+        material: Material | None,
+        worker: Worker,
+        disk: Disk | None = None,
+    ) -> None:
+        self._settings = settings
+        self._files = files
+        self._material = material
+        self._worker = worker
+        self._disk = disk if disk is not None else Disk()
+        self._counters = bequeathed(worker.inherited)
+        self._store = Path(settings.receiver.store)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(self) -> None:
+        """Serve until the worker is stopped; then everything that was acknowledged is on the disk, as before."""
+        options, cluster = self._settings.receiver, self._settings.receiver.cluster
+        name = writer_name(self._worker.number)
+        journal = Journal(self._store / JOURNAL / name, self._disk, cluster=cluster)
+        quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
+        space = Space(
+            quarantine.folder,
+            self._disk,
+            limit_bytes=options.body_limit_bytes,
+            memory_bytes=options.memory_bytes,
+            spill_bytes=options.spill_bytes,
+            is_low=self._is_low,
+        )
+        try:
+            quarantine.open()
+            space.clear()
+        except OSError as error:
+            raise DecklogError(
+                f"{quarantine.folder}: {error.strerror}: give --store a directory of your own"
+            ) from error
+
+        async def keep(lines: Sequence[bytes]) -> Appended:
+            return await journal.append([Item(line, identity_of(cluster, line)) for line in lines])
+
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(journal)
+            self._receiver = Receiver(
+                options,
+                keep=keep,
+                quarantine=quarantine,
+                space=space,
+                senders=senders(self._settings),
+                counters=self._counters.receiver,
+                cluster=cluster,
+                is_low=self._is_low,
+            )
+            await self._receiver.start()
+            await self._receiver.listen(self._worker.listener, self._context())
+            turning = asyncio.create_task(self._turn(journal))
+            self._worker.stats = lambda: snapshot(self._counters)
+            self._worker.problems = self._receiver.problems
+            self._worker.on_message = self._told
+            self._worker.ready()
+            await self._worker.stopped()
+            turning.cancel()
+            await self._receiver.drain(GRACE_S)
+
+    def _context(self) -> ssl.SSLContext | None:
+        return self._material.context() if self._material is not None else None
+
+    def _is_low(self) -> bool:
+        try:
+            found = os.statvfs(self._store)
+        except OSError:
+            return False  # whatever is wrong, writing will tell
+        return found.f_bavail * found.f_frsize < self._settings.receiver.free_bytes
+
+    async def _turn(self, journal: Journal) -> None:
+        """Let a journal that is rarely used end its segment when it is old."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await journal.turn()
+            except OSError as error:
+                logger.warning("the journal cannot begin a new segment: %s", error)
+
+    def _told(self, message: Message) -> None:
+        if message["kind"] == "tls":
+            task = asyncio.ensure_future(self._renew())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self) -> None:
+        try:
+            self._material = self._files.read()
+        except DecklogError as error:
+            logger.warning("worker %d: the old certificates stay in use: %s", self._worker.number, error)
+            return
+        await self._receiver.relisten(self._context())
+
+
+def senders(settings: ReceiverSettings) -> Senders:
+    """Make what tells who may send. Raises DecklogError for tokens that cannot be read."""
+    options = settings.receiver
+    tokens = Tokens(options.token_file) if options.token_file else None
+    return Senders(options.allowed if settings.listener.client_ca_file else None, tokens)
+
+
+def _make_store(path: Path) -> None:
+    try:
+        make_directories(Disk(), path)
+    except OSError as error:
+        raise DecklogError(f"--store {path}: {error.strerror}: give a directory that you may write") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise DecklogError(f"--store {path}: it may not be written: give a directory that you may write")
