@@ -75,4 +75,5 @@ def test_nothing_known_is_exit_code_1(path: Path) -> None:
     early = get(path, "deploy/web", "--at", "2026-01-01", "-o", "json")
     assert (early.exit_code, json.loads(early.stdout)["manifest"]) == (1, None)
     assert early.stderr.startswith("Nothing is known of web at that time")
+    assert "no request in the log shows web: the log begins after that window" in early.stderr
     assert get(path, "deploy/web", "--at", "yesterday").exit_code == 2

@@ -77,7 +77,8 @@ def test_nothing_found_is_exit_code_1(path: Path) -> None:
     """What nobody changed is said with what was searched."""
     result = history(path, "deploy/none")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("nothing in the log changed none\nsearched all times")
+    assert result.stderr.startswith("nothing in the log changed none: ")
+    assert "\nsearched all times" in result.stderr
     assert history(path, "deploy").exit_code == 2
 
 
@@ -89,3 +90,11 @@ def test_who_tells_the_chain_beside_its_answer(path: Path) -> None:
     assert "because" not in CliRunner().invoke(decklog, [*question, "--no-chain", "-f", str(path)]).stderr
     piped = CliRunner().invoke(decklog, [*question, "-f", "-"], input=lines([at(6, GARBAGE, "delete", pod())]))
     assert "standard input cannot be read twice" in piped.stderr
+
+
+def test_many_deletions_are_not_followed_up(tmp_path: Path) -> None:
+    """Each costs readings of the log: it is said how to ask."""
+    many = log(tmp_path / "many.log", *(at(n, GARBAGE, "delete", pod(f"web-7d9f6c5b4-{n}")) for n in range(9)))
+    result = CliRunner().invoke(decklog, ["who", "deleted", "pods", "-f", str(many)])
+    assert "ask for one object" in result.stderr
+    assert "because" not in result.stderr

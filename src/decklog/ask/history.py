@@ -36,6 +36,8 @@ _USES: Final = frozenset(("exec", "attach", "portforward", "proxy", "log", "toke
 _BODY: Final = {RESPONSE: "the answer", REQUEST: "the request body"}
 _NOTHING: Final = ObjectReference()
 
+_NAMED: Final = 6
+
 VERSIONS: Final = "versions"
 PATCH: Final = "patch"
 BODY: Final = "body"
@@ -122,11 +124,16 @@ class Asked:
     def one(self, target: Target) -> Target:
         """Give the target with its namespace; DecklogError says how to choose where several bear the name."""
         if len(self.namespaces) > 1:
-            found = ", ".join(sorted(self.namespaces))
+            found = _some(self.namespaces)
             raise DecklogError(f"{target.name} is in several namespaces ({found}): choose one with -n")
         if len(self.kinds) > 1:
-            raise DecklogError(f"{target.name} is of several kinds ({', '.join(sorted(self.kinds))}): name one of them")
+            raise DecklogError(f"{target.name} is of several kinds ({_some(self.kinds)}): name one of them")
         return replace(target, namespace=next(iter(self.namespaces), target.namespace))
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:_NAMED]
+    return ", ".join([*shown, "…"] if len(names) > _NAMED else shown)
 
 
 def telling(requests: Iterable[Request]) -> Iterator[Request]:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec.structs import replace
 
-from decklog.ask.covering import covered
 from decklog.ask.denials import DENIED, denials
 from decklog.ask.moments import readable
 from decklog.audit.query import Pattern
 from decklog.cli.filters import patterns, resources
-from decklog.cli.following import requests
+from decklog.cli.following import Asking
 from decklog.cli.grid import grid
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
-from decklog.sources.record import Coverage
+from decklog.cli.printing import print_json, terminal_width
+from decklog.cli.searching import search_options
 
 if TYPE_CHECKING:
     from decklog.ask.denials import Denial
@@ -56,17 +54,13 @@ def command(search: Search, namespace: tuple[str, ...], user: tuple[str, ...], r
         since=search.since,
         until=search.until,
     )
-    coverage = Coverage()
-    found = denials(requests(search, coverage, query))
+    asking = Asking(search, query)
+    found = denials(asking.requests())
     if search.output == "json":
-        print_json({"denials": found, "searched": searched(coverage, search.since, search.until)})
+        print_json({"denials": found, "searched": asking.searched()})
     else:
         _write(found, wide=search.output == "wide")
-    if not found:
-        tell("nobody was refused with 403")
-    tell(covered(coverage, search.since, search.until))
-    if not found:
-        click.get_current_context().exit(NOTHING_FOUND)
+    asking.conclude("nobody was refused with 403", found=bool(found))
 
 
 def _write(found: list[Denial], *, wide: bool) -> None:

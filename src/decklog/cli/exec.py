@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from decklog.ask.covering import covered
 from decklog.ask.moments import in_words, readable
 from decklog.ask.sessions import queries, sessions
 from decklog.audit.query import Pattern, admits
 from decklog.cli.filters import patterns
-from decklog.cli.following import requests
+from decklog.cli.following import Asking
 from decklog.cli.grid import grid
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
-from decklog.sources.record import Coverage
+from decklog.cli.printing import print_json, terminal_width
+from decklog.cli.searching import search_options
 
 if TYPE_CHECKING:
     from decklog.ask.sessions import Session
@@ -62,25 +60,20 @@ def command(
     opened: bool,
 ) -> None:
     """List the sessions in pods."""
-    coverage = Coverage()
-    asked = queries(search.since, search.until, users=patterns(user))
+    asking = Asking(search, *queries(search.since, search.until, users=patterns(user)))
     places, pods = (tuple(map(Pattern.parse, texts)) for texts in (namespace, pod))
     found = [
         session
-        for session in sessions(requests(search, coverage, *asked))
+        for session in sessions(asking.requests())
         if (not kind or session.kind.split(" ")[0] in kind) and (session.opened or not opened)
         if _is_of(session, places, pods)
     ]
     found.sort(key=lambda session: session.row.time or "")
     if search.output == "json":
-        print_json({"sessions": list(map(_object, found)), "searched": searched(coverage, search.since, search.until)})
+        print_json({"sessions": list(map(_object, found)), "searched": asking.searched()})
     else:
         _write(found, wide=search.output == "wide")
-    if not found:
-        tell("there are no such sessions")
-    tell(covered(coverage, search.since, search.until))
-    if not found:
-        click.get_current_context().exit(NOTHING_FOUND)
+    asking.conclude("there are no such sessions", found=bool(found))
 
 
 def _is_of(session: Session, namespaces: tuple[Pattern, ...], pods: tuple[Pattern, ...]) -> bool:

@@ -11,9 +11,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+import click
+
+from decklog.ask.absence import absence
+from decklog.ask.covering import covered
 from decklog.ask.owners import chain, is_by_controller, said
 from decklog.ask.requests import is_last, merge
-from decklog.cli.searching import Search, tell
+from decklog.cli.printing import searched
+from decklog.cli.searching import NOTHING_FOUND, Search, foresee, tell
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
@@ -26,13 +31,43 @@ if TYPE_CHECKING:
     from decklog.sources.record import Record
 
 FOLLOWED: Final = 5
-"""So many deletions of an answer are followed; the rest is counted."""
+"""An answer with more deletions by controllers is left as it is: each costs a few readings of the log."""
 STANDARD_INPUT: Final = "-"
 
 
 def requests(search: Search, coverage: Coverage, *queries: Query) -> Iterator[Request]:
     """Read the requests that one of `queries` matches."""
     yield from merge(search.records(coverage, *queries), *queries)
+
+
+class Asking:
+    """One question put to the log, and the honest line below its answer."""
+
+    def __init__(self, search: Search, *queries: Query) -> None:
+        self._search = search
+        self._queries = queries
+        self._foreseen = foresee(search.policy, queries) if search.policy else None
+        self.coverage = Coverage()
+
+    def requests(self, *wider: Query) -> Iterator[Request]:
+        """Read the requests; of `wider` queries, if the answer needs others than those that it shows."""
+        return requests(self._search, self.coverage, *(wider or self._queries))
+
+    def searched(self) -> dict[str, Any]:
+        """Say in JSON what the answer covers."""
+        return searched(self.coverage, self._search.since, self._search.until)
+
+    def conclude(self, nothing: str, *, found: bool) -> None:
+        """Tell what was searched; unless something was `found`, that exits with 1.
+
+        `nothing` says what was not found, to be followed by what that tells; empty: it has been said.
+        """
+        if not found and nothing:
+            tell(f"{nothing}: {absence(self.coverage, self._queries, self._foreseen).text}")
+        foreseen = [self._foreseen.text] if self._foreseen else []
+        tell("; ".join([covered(self.coverage, self._search.since, self._search.until), *foreseen]))
+        if not found:
+            click.get_current_context().exit(NOTHING_FOUND)
 
 
 def can_ask_again(search: Search) -> bool:
@@ -64,12 +99,12 @@ class Overhearing(Search):
     def records(self, coverage: Coverage, *args: Any, **options: Any) -> Iterator[Record]:
         """Pass the records on."""
         for record in Search.records(self, coverage, *args, **options):
-            if record.event is not None and self._concerns(record.event):
+            if record.event is not None and self._concerns(record.event, record.line):
                 self.heard.append(record)
             yield record
 
-    def _concerns(self, event: Event) -> bool:
-        return is_by_controller(event) and is_last(event) and any(query.matches(event) for query in self.queries)
+    def _concerns(self, event: Event, line: bytes) -> bool:
+        return is_by_controller(event) and is_last(event) and any(query.matches(event, line) for query in self.queries)
 
 
 def follow(search: Overhearing) -> None:
@@ -80,10 +115,11 @@ def follow(search: Overhearing) -> None:
         tell("a controller deleted it; why is not followed up: standard input cannot be read twice, so name a file")
         return
     found = list(merge(search.heard, *search.queries))
-    for request in found[-FOLLOWED:]:
-        tell(said(chain(request, asking_again(search))))
     if len(found) > FOLLOWED:
-        tell("earlier deletions by controllers are not followed up: ask for one object, or narrow the time")
+        tell("deletions by controllers are followed up where they are few: ask for one object, or narrow the time")
+        return
+    for request in found:
+        tell(said(chain(request, asking_again(search))))
 
 
 def chains(search: Search, found: Iterable[Request]) -> list[list[Step]]:

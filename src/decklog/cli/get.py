@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from decklog.ask.covering import covered
 from decklog.ask.history import Asked, Target, telling
 from decklog.ask.manifest import manifest, said
 from decklog.ask.moments import microtime, moment
-from decklog.cli.following import requests
-from decklog.cli.printing import print_json, searched
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
-from decklog.sources.record import Coverage
+from decklog.cli.following import Asking
+from decklog.cli.printing import print_json
+from decklog.cli.searching import search_options, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from decklog.ask.manifest import Manifest
+    from decklog.ask.requests import Request
     from decklog.cli.searching import Search
 
 _HELP: Final = """Show an object as the log last shows it, at a time or at its end.
@@ -51,19 +53,26 @@ def command(
     """Show an object as the log last shows it."""
     target = Target.parse(words, namespace)
     time = moment(at, datetime.now(UTC)) if at else search.until
-    coverage = Coverage()
+    search = replace(search, since=None, until=time)
     # A request that began before the time may have ended after it, and the reverse cannot be.
-    found = list(telling(requests(search, coverage, *target.queries(reads=True, until=_just_after(time)))))
-    asked = Asked()
-    for request in found:
-        asked.count(request)
-    known = manifest(found, asked.one(target), time, managed_fields=show_managed_fields)
-    _write(search.output, known, searched(coverage, None, time))
+    asking = Asking(search, *target.queries(reads=True, until=_just_after(time)))
+    known = _known(target, asking.requests(), time, managed_fields=show_managed_fields)
+    _write(search.output, known, asking.searched())
     for sentence in said(known, target.name):
         tell(sentence)
-    tell(covered(coverage, None, time))
-    if known.document is None:
-        click.get_current_context().exit(NOTHING_FOUND)
+    nothing = "" if known.later else f"no request in the log shows {target.name}"
+    asking.conclude(nothing, found=known.document is not None)
+
+
+def _known(target: Target, found: Iterator[Request], time: str | None, *, managed_fields: bool) -> Manifest:
+    """Find the manifest; the requests are held only where their namespace has to be found out first."""
+    asked = Asked()
+    if target.namespace is not None:
+        known = manifest(asked.counting(found), target, time, managed_fields=managed_fields)
+        asked.one(target)
+        return known
+    held = list(asked.counting(telling(found)))
+    return manifest(held, asked.one(target), time, managed_fields=managed_fields)
 
 
 def _just_after(time: str | None) -> str | None:

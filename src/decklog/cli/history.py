@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
+from msgspec.structs import replace
 
-from decklog.ask.covering import covered
 from decklog.ask.history import BODY, NOTHING, PATCH, Asked, Target, history, telling
 from decklog.ask.moments import readable
 from decklog.ask.owners import is_by_controller, said
 from decklog.ask.terminal import visible
-from decklog.cli.following import chains, requests
+from decklog.cli.following import Asking, chains
 from decklog.cli.grid import shortened
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
-from decklog.sources.record import Coverage
+from decklog.cli.printing import print_json, terminal_width
+from decklog.cli.searching import search_options, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,11 +66,16 @@ def command(
 ) -> None:
     """Say who changed an object."""
     target = Target.parse(words, namespace)
-    coverage = Coverage()
-    found = list(telling(requests(search, coverage, *target.queries(reads=diff, until=search.until))))
+    asking = Asking(
+        search,
+        *(
+            replace(query, since=search.since)
+            for query in target.queries(reads=False, status=status, until=search.until)
+        ),
+    )
     asked = Asked()
-    for request in found:
-        asked.count(request)
+    wider = target.queries(reads=diff, status=status, until=search.until)
+    found = list(asked.counting(telling(asking.requests(*wider))))
     entries = [
         entry
         for entry in history(found, asked.one(target), status=status)
@@ -80,13 +84,12 @@ def command(
     shown = [entry for entry in entries if attempts or not entry.failed]
     because = _because(search, found, shown)
     if search.output == "json":
-        print_json(_document(shown, because, searched(coverage, search.since, search.until)))
+        print_json(_document(shown, because, asking.searched()))
     else:
         _write(shown, because, diff=diff)
-    _tell(entries, shown, target)
-    tell(covered(coverage, search.since, search.until))
-    if not shown:
-        click.get_current_context().exit(NOTHING_FOUND)
+    if hidden := len(entries) - len(shown):
+        tell(f"{hidden} more changed nothing (failed, dry runs, or without a known end): --attempts shows them")
+    asking.conclude(f"nothing in the log changed {target.name}", found=bool(shown))
 
 
 def _because(search: Search, found: list[Request], shown: list[Entry]) -> dict[tuple[str, int], list[Step]]:
@@ -182,11 +185,3 @@ def _said(change: Change) -> str:
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
     return shortened(visible(text), LONGEST_VALUE)
-
-
-def _tell(entries: list[Entry], shown: list[Entry], target: Target) -> None:
-    hidden = len(entries) - len(shown)
-    if hidden:
-        tell(f"{hidden} more changed nothing (failed, dry runs, or without a known end): --attempts shows them")
-    if not shown:
-        tell(f"nothing in the log changed {target.name}")

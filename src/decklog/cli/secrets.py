@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from decklog.ask.covering import covered
 from decklog.ask.moments import readable
 from decklog.ask.secret_uses import queries, secret_uses
 from decklog.cli.filters import listed, patterns
-from decklog.cli.following import requests
+from decklog.cli.following import Asking
 from decklog.cli.grid import grid
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
-from decklog.sources.record import Coverage
+from decklog.cli.printing import print_json, terminal_width
+from decklog.cli.searching import search_options, tell
 
 if TYPE_CHECKING:
     from decklog.ask.secret_uses import SecretUse
@@ -48,18 +46,16 @@ def command(
     search: Search, names: tuple[str, ...], namespace: tuple[str, ...], user: tuple[str, ...], verb: tuple[str, ...]
 ) -> None:
     """Say who touched which secret."""
-    coverage = Coverage()
     filters = {"users": patterns(user), "since": search.since, "until": search.until}
-    asked = queries(names, namespace, listed(verb), **filters)
-    found = secret_uses(requests(search, coverage, *asked))
+    asking = Asking(search, *queries(names, namespace, listed(verb), **filters))
+    found = secret_uses(asking.requests())
     if search.output == "json":
-        print_json({"uses": found, "searched": searched(coverage, search.since, search.until)})
+        print_json({"uses": found, "searched": asking.searched()})
     else:
         _write(found, wide=search.output == "wide")
-    _tell(found)
-    tell(covered(coverage, search.since, search.until))
-    if not found:
-        click.get_current_context().exit(NOTHING_FOUND)
+    if held := sum(use.values_recorded for use in found):
+        tell(f"{held} of these requests stand in the log with the secrets' values: guard it, and record at Metadata")
+    asking.conclude("nobody touched such secrets", found=bool(found))
 
 
 def _write(found: list[SecretUse], *, wide: bool) -> None:
@@ -80,10 +76,3 @@ def _write(found: list[SecretUse], *, wide: bool) -> None:
     ]
     for line in grid(titles, rows, None if wide else terminal_width(sys.stdout)):
         print(line)
-
-
-def _tell(found: list[SecretUse]) -> None:
-    if not found:
-        tell("nobody touched such secrets")
-    if held := sum(use.values_recorded for use in found):
-        tell(f"{held} of these requests stand in the log with the secrets' values: guard it, and record at Metadata")
