@@ -94,7 +94,6 @@ def test_drain_records_what_waits_for_a_connection() -> None:
 
 def test_slow_upload_leaves_the_upstream_its_time() -> None:
     """The time for an answer begins when the upload is over, not when it begins."""
-    clock = [0.0]
 
     async def script(call: Call) -> None:
         await call.body()
@@ -108,15 +107,14 @@ def test_slow_upload_leaves_the_upstream_its_time() -> None:
         await client.send(b"POST " + PODS + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n")
         await until(lambda: gateway.upstream.requests)
         (connection,) = gateway.gateway._clients  # because: deadlines are looked at by hand
-        taken = 0
+        taken, now = 0, gateway.gateway.now
         for _ in range(4):
             await client.send(b"x" * 50_000)
             taken += 50_000
             await until(lambda wanted=taken: _taken(connection) >= wanted)  # type: ignore[misc]  # because: mypy knows no lambda with a default
-            clock[0] += 9.0
-            gateway.gateway.now = clock[0]
+            gateway.gateway.now = now = now + 9.0
         await uploaded.wait()
-        connection.sweep(clock[0])
+        connection.sweep(now)
         swept.set()
         assert (await client.answer()).code == 200
         assert await gateway.until_told(2) == complete(200)
