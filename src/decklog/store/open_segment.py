@@ -92,6 +92,8 @@ class OpenSegment:
         """Close for good; False: something is to be repaired."""
         try:
             if self.whole:
+                self._write_sums()
+                self._disk.datasync(self._sums)  # first: where there is an end, nothing before it is missing
                 self._unwritten += end_line(End(self.size, self._count))
                 self._write_sums()
                 self._disk.datasync(self._sums)
