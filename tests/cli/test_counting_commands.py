@@ -128,3 +128,18 @@ def test_timeline_split_by_a_field(audit_log: Path) -> None:
     assert (
         "2026-03-01T10:00:00Z,alice,3" in run("timeline", audit_log, "--by", "user", "--step", "30m", "-o", "csv").out
     )
+
+
+def test_sql_over_a_log(audit_log: Path) -> None:
+    """One SELECT is answered as a table, as JSON and as CSV; no row is exit code 1."""
+    sql = 'SELECT "user", count(*) AS n FROM requests GROUP BY 1 ORDER BY 2 DESC, 1'
+    assert run("sql", sql, audit_log).out.split() == ["user", "n", "alice", "4", "bob", "2", "=1+1", "1"]
+    assert json.loads(run("sql", sql, audit_log, "-o", "json").out)["rows"][0] == {"user": "alice", "n": 4}
+    assert run("sql", sql, audit_log, "-o", "csv").out.splitlines()[-1] == "'=1+1,1"
+    assert run("sql", "SELECT 1 FROM requests WHERE false", audit_log).code == 1
+
+
+def test_sql_that_is_no_select_is_refused_before_reading(tmp_path: Path) -> None:
+    """Bad SQL is told even where there is no log."""
+    ran = run("sql", "DROP TABLE requests", tmp_path / "nothing.log")
+    assert (ran.code, "one SELECT" in ran.err) == (2, True)

@@ -29,8 +29,7 @@ from msgspec.structs import replace
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.requests import ENDED_REQUESTS, is_last, merge
-from decklog.ask.sifting import TooMuchError, blocks
-from decklog.ask.usual import PIECE_BYTES, Usual
+from decklog.ask.usual import PIECE_BYTES, LongLineError, Usual, whole_lines
 from decklog.audit.event import Stage
 from decklog.audit.query import Query
 from decklog.sources.reader import read, records_of
@@ -72,7 +71,7 @@ def tally(
         if logs is not None:
             window = replace(query, since=None, until=None, after=None) == _NO_FILTER
             task = _Task(_Window(query) if window else query, label, whole=whole or not window, all=query == _NO_FILTER)
-            with _uncollected():
+            with uncollected():
                 counts = _Tallying(logs, task, processes).counts(coverage)
             if counts is not None:
                 return counts
@@ -83,7 +82,7 @@ def tally(
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Hold the garbage collector: nothing that is decoded here can be part of a circle, and there is much of it."""
     enabled = gc.isenabled()
     gc.disable()
@@ -160,9 +159,9 @@ class _Task:
     def count(self, part: Part) -> _Part:
         counting = _Counting(self, part.log.name, at_start=part.start == 0)
         try:
-            for block, start, end in blocks(part.pieces()):
-                counting.take(block if start == 0 and end == len(block) else block[start:end])
-        except TooMuchError:
+            for block in whole_lines(part.pieces()):
+                counting.take(block)
+        except LongLineError:
             counting.done.too_much = True
         counting.finish()
         counting.done.coverage.problems += part.damage
@@ -304,11 +303,11 @@ class _Tallying:
             base = 0
             for _ in log.parts():
                 part = next(parts)
-                _add(coverage, part.coverage, base)
+                add_coverage(coverage, part.coverage, base)
                 base += part.feeds
 
 
-def _add(coverage: Coverage, part: Coverage, base: int) -> None:
+def add_coverage(coverage: Coverage, part: Coverage, base: int) -> None:
     """Add what was seen of a part, before which `base` lines stand in its file."""
     coverage.lines += part.lines
     coverage.bad_lines += part.bad_lines

@@ -8,12 +8,17 @@ times need no reading, nothing is empty that must not be, no value is of another
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from decklog.audit.event import Event
+from decklog.errors import DecklogError
+from decklog.sources.lines import MAX_LINE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",'
 PIECE_BYTES: Final = 256 << 10
@@ -60,6 +65,29 @@ class Slim(Struct, gc=False):
     response_status: _Answer | None = msgspec.field(name="responseStatus", default=None)
     request_received_timestamp: str | None = msgspec.field(name="requestReceivedTimestamp", default=None)
     stage_timestamp: str | None = msgspec.field(name="stageTimestamp", default=None)
+
+
+class LongLineError(DecklogError):
+    """A line is longer than the reader takes; it knows what to do."""
+
+
+def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream into blocks of whole lines; raises LongLineError."""
+    begun: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1
+        size += end or len(piece)
+        if size > MAX_LINE_BYTES:
+            raise LongLineError("a line is too long")
+        if not end:
+            begun.append(piece)
+            continue
+        yield b"".join((*begun, piece[:end])) if begun or end < len(piece) else piece
+        begun = [piece[end:]] if end < len(piece) else []
+        size = len(piece) - end
+    if begun:
+        yield b"".join(begun)
 
 
 class Usual:

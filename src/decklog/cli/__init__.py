@@ -31,6 +31,7 @@ decklog = Helm(
         "secrets": Entry("decklog.cli.secrets", "Say who touched which secret."),
         "top": Entry("decklog.cli.top", "Count requests: who, or what, makes most of them."),
         "timeline": Entry("decklog.cli.timeline", "Draw the number of requests over time."),
+        "sql": Entry("decklog.cli.sql", "Run one SELECT over a log, read-only, in DuckDB's dialect."),
         "policy": Entry("decklog.cli.policy", "Check audit policies, and find out what they record."),
         "gateway": Entry("decklog.cli.gateway", "Audit what goes to an API server, in front of it."),
         "receive": Entry(

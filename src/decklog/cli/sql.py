@@ -1,0 +1,132 @@
+"""``decklog sql``: one SELECT over a log, read-only."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from decklog.ask.covering import covered
+from decklog.ask.flat import BODIES, COLUMNS
+from decklog.ask.forking import usable_processes
+from decklog.ask.terminal import visible_json
+from decklog.cli.cells import aligned, write_csv
+from decklog.cli.printing import print_json, searched, terminal_width
+from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.sources.places import find
+
+if TYPE_CHECKING:
+    from decklog.ask.duck import Answer
+    from decklog.cli.searching import Search
+    from decklog.sources.record import Coverage
+
+_HELP: Final = """Run one SELECT over a log, read-only, in DuckDB's dialect.
+
+The table requests has one row a request (its latest stage), events one row an event. Nothing else can be reached from
+SQL: no file, no network, no setting.
+
+\b
+decklog sql "select user, count(*) n from requests where code = 403 group by user order by n desc" audit.log
+decklog sql "select date_trunc('hour', time) h, quantile_cont(durationSeconds, .99) from requests group by h" audit.log
+decklog sql "select requestObject->>'$.spec.replicas' from events where subresource = 'scale'" -f audit.log -o csv
+"""
+_MOST_BYTES_A_CELL: Final = 200
+
+
+def _columns_help() -> str:
+    columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+    words = f"Columns of both: {columns}; {', '.join(BODIES)} JSON, where the query names them.".split(" ")
+    lines, line = [], ""
+    for word in words:
+        if len(line) + len(word) > 76:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}".strip()
+    more = "Only in requests: stages VARCHAR[], durationSeconds DOUBLE. Times are in UTC."
+    return "\b\n" + "\n".join([*lines, line, more, "Exit code 1: the answer has no rows."])
+
+
+@click.command("sql", help=_HELP, epilog=_columns_help())
+@click.argument("sql", metavar="SELECT")
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
+@click.option("--limit", default=1000, show_default=True, metavar="NUMBER", type=click.IntRange(min=1), help="Of rows.")
+@click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.01, max=86_400),
+    help="For the query, after the log has been read.",
+)
+@click.option(
+    "--memory-mb", default=700, show_default=True, metavar="MB", type=click.IntRange(min=100), help="For DuckDB."
+)
+@search_options(("table", "json", "jsonl", "csv"))
+def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int) -> None:
+    """Run one SELECT."""
+    # Because: DuckDB takes 30 ms and more to import; --help does not need it.
+    from decklog.ask import duck  # noqa: PLC0415
+
+    duck.check(sql)
+    stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
+    places = find(search.files, stdin, rotated=search.rotated)
+    processes = usable_processes()
+    with duck.tables(memory_mb=memory_mb, threads=processes) as filled:
+        filled.load(
+            places,
+            bodies=duck.mentions(sql, BODIES),
+            since=search.since,
+            until=search.until,
+            processes=processes,
+        )
+        answer = duck.ask(filled, sql, max_rows=limit, timeout_s=timeout)
+    _print(search, answer, filled.coverage)
+    if answer.cut:
+        tell(f"there are more than {limit:,} rows: --limit shows more")
+    tell(covered(filled.coverage, search.since, search.until))
+    if not answer.rows:
+        click.get_current_context().exit(NOTHING_FOUND)
+
+
+def _print(search: Search, answer: Answer, coverage: Coverage) -> None:
+    if search.output == "csv":
+        write_csv(answer.columns, ([_text(value) for value in row] for row in answer.rows))
+        return
+    if search.output == "table":
+        cells = [[_text(value)[:_MOST_BYTES_A_CELL] for value in row] for row in answer.rows]
+        right = frozenset(
+            place
+            for place, value in enumerate(answer.rows[0] if answer.rows else ())
+            if isinstance(value, (int, float))
+        )
+        for line in aligned([answer.columns, *cells], right, terminal_width(sys.stdout)) if cells else ():
+            click.echo(line)
+        return
+    rows = [dict(zip(answer.columns, map(_plain, row), strict=True)) for row in answer.rows]
+    if search.output == "json":
+        print_json({"rows": rows, "more": answer.cut, "searched": searched(coverage, search.since, search.until)})
+    else:
+        for row in rows:
+            click.echo(visible_json(msgspec.json.encode(row).decode()))
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON has it: times as RFC 3339 in UTC, what JSON lacks as text."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S.%f}Z"
+    if isinstance(value, (list, tuple)):
+        return list(map(_plain, value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _text(value: Any) -> str:
+    plain = _plain(value)
+    if plain is None:
+        return ""
+    return plain if isinstance(plain, str) else msgspec.json.encode(plain).decode()
