@@ -29,6 +29,16 @@ ROWS: Final = {int(match[1]): COMMAND.findall(match[3]) for match in ROW.findite
 COMMANDS: Final = [(number, text) for number, texts in ROWS.items() for text in texts]
 
 
+NOTED: Final = {
+    "vic": "pod-security.kubernetes.io/audit-violations",
+    "ann": "validation.policy.admission.k8s.io/validation_failure",
+    "ben": "mutation.webhook.admission.k8s.io/round_0_index_0",
+    "cat": "missing-san.invalid-cert.kubernetes.io/example.org",
+    "dan": "insecure-sha1.invalid-cert.kubernetes.io/example.org",
+}
+ID_KEY: Final = "authentication.kubernetes.io/credential-id"
+
+
 def parsed(text: str) -> click.Context:
     """Read a command line as the program would; skips for what has not been built."""
     name, *args = shlex.split(text)[1:]
@@ -132,10 +142,13 @@ def story() -> list[Event]:
         at(31, "tom", "get", ref("pods"), response_status=Status(code=500)),
         at(32, "uma", "get", ref("pods"), stage=PANIC, response_status=Status(code=500)),
         at(33, "prod", "update", ref("configmaps", "prod", "x")),
-        replace(
-            at(34, "vic", "create", ref("pods", name="v")),
-            annotations={"pod-security.kubernetes.io/audit-violations": "x"},
+        *(
+            replace(at(34 + number, user, "create", deployment()), annotations={key: "x"})
+            for number, (user, key) in enumerate(NOTED.items())
         ),
+        replace(at(39, "wes", "get", ref("pods")), stage_timestamp="2026-03-01T10:39:02.000000Z"),
+        replace(at(40, "xi", "get", ref("pods")), user=User(username="xi", extra={ID_KEY: ("JTI=5f1c",)})),
+        at(41, "yan", "get", ref("pods"), response_object=body({"items": [{"status": {"podIP": "10.244.1.7"}}]})),
     ]
 
 
@@ -179,6 +192,20 @@ ANSWERS: Final[dict[str, tuple[str, ...]]] = {
     "decklog query --code 5xx": ("tom", "uma"),
     "decklog query --stage Panic": ("uma",),
     "decklog query --annotation pod-security.kubernetes.io/audit-violations": ("vic",),
+    "decklog query --annotation validation.policy.admission.k8s.io/validation_failure": ("ann",),
+    "decklog query --name web -n shop --annotation 'mutation.webhook.admission.k8s.io/*'": ("ben",),
+    "decklog query --annotation 'missing-san.invalid-cert.kubernetes.io/*'": ("cat",),
+    "decklog query --annotation 'insecure-sha1.invalid-cert.kubernetes.io/*'": ("dan",),
+    "decklog query --slower-than 1s": ("wes",),
+    "decklog query --text JTI=5f1c": ("xi",),
+    'decklog query --resource pods --text \'"podIP":"10.244.1.7"\'': ("yan",),
+    "decklog query -n prod --verb create,update,patch,delete,deletecollection --code 2xx "
+    "--user=-system:serviceaccount:ci:deployer": ("prod",),
+    "decklog query -n shop --verb create,update,patch,delete --user-agent=-argocd*": ("bob", "alice"),
+    "decklog query -n shop --verb create,update,patch,delete,deletecollection --since 2026-03-01T10:00:00Z "
+    "--until 2026-03-01T10:10:00Z": ("bob", "carol"),
+    "decklog query --resource mutatingwebhookconfigurations,validatingwebhookconfigurations,"
+    "validatingadmissionpolicies,apiservices,crd --verb create,update,patch,delete": ("ole",),
     "decklog secrets": ("with the secrets' values",),
     "decklog top --by user,resource": ("carol",),
     "decklog timeline": ("2026-03-01",),
