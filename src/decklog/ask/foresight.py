@@ -220,8 +220,10 @@ def _groups(pattern: ResourcePattern) -> tuple[str | None, ...]:
     """Give the groups that a type may be of; None stands for one that is not known."""
     if pattern.group is not None:
         return (pattern.group,)
-    known = dict.fromkeys(kind.group for kind in built_in() if kind.resource == pattern.resource.text)
-    return tuple(known) or (None,)
+    known = [kind for kind in built_in() if kind.resource == pattern.resource.text]
+    below = _literals((pattern.subresource,)) if pattern.subresource is not None else None
+    having = [kind for kind in known if not below or set(below) & {"", *kind.subresources}]
+    return tuple(dict.fromkeys(kind.group for kind in having or known)) or (None,)
 
 
 def _of_entry(entry: GroupResources, group: str | None, pattern: ResourcePattern, query: Query) -> _Match:

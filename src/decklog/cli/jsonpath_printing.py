@@ -27,7 +27,7 @@ class JsonPathPrinter(Verbatim):
 
     def rows(self, rows: Iterable[Row]) -> int:
         """Print rows; give their number."""
-        return self._each(map(msgspec.to_builtins, rows))
+        return self._each(msgspec.json.decode(msgspec.json.encode(row)) for row in rows)
 
     def lines(self, lines: Iterable[bytes]) -> int:
         """Print events; give their number."""
