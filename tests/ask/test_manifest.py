@@ -69,7 +69,8 @@ def test_the_sentences_say_where_it_comes_from_and_what_is_missing() -> None:
         "Afterwards: dora deleted it at 2026-03-01 10:30:00 UTC (audit.log:4).",
         "Afterwards: eve deleted a collection of its kind, and maybe it, at 2026-03-01 10:40:00 UTC (audit.log:5).",
     ]
-    assert said(known(PATCHED), "web")[0] == "No body of web is in the log at that time, only that it was changed:"
+    assert said(known(PATCHED), "web")[0] == "No body of web is in the log at that time, only what was done to it:"
+    assert said(known(PATCHED), "web")[1].startswith("carol patched it at")
     assert said(known(), "web")[0].startswith("Nothing is known of web at that time")
     assert said(known(CREATED), "web")[0].endswith("as it was sent, without what the server adds.")
 

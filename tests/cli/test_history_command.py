@@ -49,7 +49,7 @@ def test_the_text_says_who_when_from_where_and_what(path: Path) -> None:
     assert shown[0].endswith(f"{path}:1")
     assert shown[2:4] == ["    ~ spec.replicas: 3 → 5", shown[3]]
     assert "bob scaled it" in shown[3]
-    assert shown[4:6] == ["    ~ spec.replicas: 5 → 0", "    (by its patch)"]
+    assert shown[4:6] == ["    ~ spec.replicas: 5 → 0", "    (by what was sent)"]
     assert "alice deleted it" in shown[-1]
     assert result.stderr.startswith("1 more changed nothing")
 
@@ -98,3 +98,11 @@ def test_many_deletions_are_not_followed_up(tmp_path: Path) -> None:
     result = CliRunner().invoke(decklog, ["who", "deleted", "pods", "-f", str(many)])
     assert "ask for one object" in result.stderr
     assert "because" not in result.stderr
+
+
+def test_what_the_log_does_not_tell_is_said(tmp_path: Path) -> None:
+    """A change without a body is no "nothing changed"."""
+    bare = log(tmp_path / "bare.log", at(0, "a", "create", deployment()), at(1, "b", "update", deployment()))
+    assert [line.strip() for line in history(bare, "deploy/web").stdout.splitlines()[1:]][1:] == [
+        "(no body is in the log: what changed is not known)"
+    ]

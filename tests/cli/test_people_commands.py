@@ -145,3 +145,14 @@ def test_foreign_text_acts_in_none_of_them(tmp_path: Path, command: str, output:
     assert ran.out.strip()
     shown = (ran.out + ran.err).replace("\x1b[?25h", "")
     assert {char for char in shown if char not in "\n " and unicodedata.category(char)[0] in "CZ"} == set()
+
+
+def test_an_empty_answer_says_what_a_policy_would_have_recorded(path: Path, tmp_path: Path) -> None:
+    """With --policy "nobody" is told apart from "not recorded"."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n")
+    result = ask("secrets", path, "-n", "lab", "--verb", "delete", "--policy", str(policy))
+    assert result.exit_code == 1
+    assert "nobody touched such secrets: " in result.stderr
+    assert "not recorded" in result.stderr
+    assert ask("exec", path, "--policy", str(tmp_path / "none.yaml")).exit_code == 2

@@ -123,10 +123,11 @@ def said(found: Manifest, name: str) -> list[str]:
     sentences = [_source(found.provenance)] if found.provenance else [_nothing(found, name)]
     if found.gone:
         sentences.append("The object was deleted by then; this is what it was before." if found.document else "")
+    when = "Afterwards: " if found.document is not None else ""
     for later in found.later:
         where = f"{later.request.file}:{later.request.line}"
         what = f"{later.deed} it" if later.request.name else f"{later.deed} its kind, and maybe it,"
-        sentences.append(f"Afterwards: {later.request.who} {what} at {readable(later.request.time)} UTC ({where}).")
+        sentences.append(f"{when}{later.request.who} {what} at {readable(later.request.time)} UTC ({where}).")
     return [sentence for sentence in sentences if sentence]
 
 
@@ -142,4 +143,4 @@ def _source(provenance: Provenance) -> str:
 def _nothing(found: Manifest, name: str) -> str:
     if not found.later:
         return f"Nothing is known of {name} at that time: no request in the log shows or changes it."
-    return f"No body of {name} is in the log at that time, only that it was changed:"
+    return f"No body of {name} is in the log at that time, only what was done to it:"

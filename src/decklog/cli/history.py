@@ -164,8 +164,8 @@ def _lines(entry: Entry) -> Iterator[str]:
     if len(entry.changes) > SHOWN_CHANGES:
         yield f"... and {len(entry.changes) - SHOWN_CHANGES} more (-o json has them)"
     if entry.told_by == PATCH and entry.changes:
-        yield "(by its patch)"
-    if entry.told_by == NOTHING and not entry.deed.startswith(("deleted", "evicted", "scheduled")):
+        yield "(by what was sent)"
+    if entry.told_by == NOTHING and not entry.deed.startswith(("created", "deleted", "evicted", "scheduled")):
         yield "(no body is in the log: what changed is not known)"
     elif not entry.changes and entry.told_by not in {BODY, NOTHING}:
         yield "(nothing that people set has changed)"
