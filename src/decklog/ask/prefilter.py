@@ -23,6 +23,7 @@ from decklog.audit.query import COLLECTION_VERBS, Pattern, admits, spellings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from decklog.ask.bytesearch import Block
     from decklog.audit.networks import NetworkPattern
     from decklog.audit.query import Query, ResourcePattern
 
@@ -32,8 +33,8 @@ Clause = tuple[bytes, ...]
 _RUN: Final = re.compile(r"[ !#-%'-.0-;=?-\[\]-~]+")
 """Characters with two spellings only."""
 _MANY: Final = 8
-_WINDOW: Final = 10
-"""Bytes: few enough to have few different characters, enough to be rare."""
+_WINDOW: Final = 7
+"""Bytes: few enough to have few different characters, enough to be rare in an ID."""
 hides: Final = re.compile(rb"\\u00(?:2[013-57-9a-fA-F]|3[0-9abdfABDF]|[4-7][0-9a-fA-F])").search
 """Finds, in bytes, a character of a needle that is spelled by its number (or what looks like it)."""
 
@@ -63,7 +64,7 @@ class Sieve(Struct, frozen=True):
         """Tell whether a line that hides nothing may match."""
         return any(all(any(needle in line for needle in clause) for clause in clauses) for clauses in self.alternatives)
 
-    def anchors(self, sample: bytes) -> Clause:
+    def anchors(self, sample: Block) -> Clause:
         """Choose the needles to look for, as the rarest in `sample`: one of them stands in each line that may match."""
         if self.whole_requests:
             return tuple(dict.fromkeys(map(window, (one for (clause,) in self.alternatives for one in clause))))
@@ -71,9 +72,11 @@ class Sieve(Struct, frozen=True):
         return tuple(dict.fromkeys(needle for clause in chosen for needle in clause))
 
 
-def _cost(clause: Clause, sample: bytes) -> tuple[int, int]:
-    """Weigh a clause: how often it stands in the sample, then how long it takes to look for."""
-    return sum(sample.count(needle) for needle in clause), len(clause) * 100 - min(map(len, clause), default=0)
+def _cost(clause: Clause, sample: Block) -> tuple[int, int]:
+    """Weigh a clause: in how many lines of the sample it stands, then how long it takes to look for."""
+    return sum(1 for needle in clause for _ in sample.lines_with(needle)), len(clause) * 100 - min(
+        map(len, clause), default=0
+    )
 
 
 def _clauses(query: Query) -> Iterable[Clause]:

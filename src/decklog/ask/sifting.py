@@ -14,8 +14,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from decklog.ask.bytesearch import lines_with
-from decklog.ask.prefilter import hides, is_plain, needle
+from decklog.ask.bytesearch import Block
+from decklog.ask.prefilter import hides, hiding, is_plain, needle, window
 from decklog.audit.query import Pattern
 from decklog.errors import DecklogError
 from decklog.sources.lines import MAX_LINE_BYTES
@@ -37,8 +37,9 @@ KEPT_BYTES: Final = 32 << 20
 """Lines that are kept for the answer, at most."""
 KEPT_REQUESTS: Final = 50_000
 """Requests that are remembered by their audit ID, at most."""
-SAMPLE_BYTES: Final = 256 << 10
-"""So much of a part tells how rare its needles are."""
+
+SAMPLE_BYTES: Final = 64 << 10
+"""Lines of so many bytes are enough to tell which needles are rare."""
 
 _FEW_IDS: Final = 8
 """So many IDs are looked for one by one, faster than every line's ID is looked up among them."""
@@ -76,8 +77,8 @@ class Sifted:
         self.kept.append((number, line))
 
 
-def blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Cut a stream into blocks of whole lines: bytes, with start and end of the lines in them.
+def blocks(pieces: Iterable[bytes]) -> Iterator[Block]:
+    """Cut a stream into blocks of whole lines.
 
     Nothing is copied but the lines on which pieces meet. TooMuchError for a line that is too long to keep.
     """
@@ -93,15 +94,15 @@ def blocks(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int, int]]:
                 raise TooMuchError("a line is too long")
             if not start:
                 continue
-            yield b"".join(begun), 0, size
+            yield Block(b"".join(begun), 0, size)
             begun.clear()
         end = piece.rfind(b"\n") + 1
         if end > start:
-            yield piece, start, end
+            yield Block(piece, start, end)
         if (rest := piece[max(start, end) :]) != b"":
             begun, size = [rest], len(rest)
     if begun:
-        yield b"".join(begun), 0, size
+        yield Block(b"".join(begun), 0, size)
 
 
 def decode(
@@ -124,28 +125,33 @@ class ByQuestion:
         self._sieve = sieve
         self._queries = queries
         self._anchors: tuple[bytes, ...] = ()
+        self._hiding: tuple[bytes, ...] | None = ()
 
     def sift(self) -> Sifted:
         """Find the events that match; keep suspects (with a sieve of whole requests: all that may match)."""
         found = Sifted()
         passed = 0
+        sampled = 0
         first = last = b""
-        for block, start, end in blocks(self._part.pieces()):
-            if not self._anchors or len(found.blocks) == 1:  # the first block may be a single line
-                self._anchors = self._sieve.anchors(block[start : min(end, start + SAMPLE_BYTES)])
+        for block in blocks(self._part.pieces()):
+            text, start, end = block.text, block.start, block.end
+            if sampled < SAMPLE_BYTES and end - start > sampled:  # a block may be a single line
+                sampled = end - start
+                self._anchors = self._sieve.anchors(block)
+                self._hiding = hiding(self._anchors)
             spans: dict[int, int] = {}
             before = found.decoded
-            lines, blank = _survey(block, start, end, spans)
-            spans.update(_hiding(block, start, end))
+            lines, blank = _survey(text, start, end, spans)
+            spans.update(_hidden(block, self._hiding))
             suspects = set(spans)
             for anchor in self._anchors:
-                spans.update(lines_with(block, anchor, start, end))
-            self._take(found, _numbered(block, start, found.lines, spans), suspects)
+                spans.update(block.lines_with(anchor))
+            self._take(found, _numbered(text, start, found.lines, spans), suspects)
             found.blocks.append(lines)
             found.lines += lines
             passed += lines - blank - (found.decoded - before)
-            first = first or block[start : block.find(b"\n", start, end)]
-            last = block[block.rfind(b"\n", start, end - 1) + 1 or start : end]
+            first = first or text[start : text.find(b"\n", start, end)]
+            last = text[text.rfind(b"\n", start, end - 1) + 1 or start : end]
         found.coverage.lines += passed
         found.coverage.undecoded = passed
         found.coverage.problems += self._part.damage
@@ -158,7 +164,7 @@ class ByQuestion:
         for number, start, line in numbered:
             if start in suspects:
                 odd.add(number)
-            elif not self._sieve.admits(line):
+            elif not self._sieve.admits(line) and hides(line) is None:
                 continue
             candidates.append((number, line))
         if not candidates:
@@ -193,30 +199,35 @@ class ByAuditId:
             raise TooMuchError("an audit ID that cannot be looked for")
         self._look = self._each_id if few else self._each_line
         self._quoted = frozenset(self._needles)
+        self._windows = tuple(dict.fromkeys(map(window, self._needles))) if few else ()
+        self._hiding = hiding(self._windows) if few else None
         self._block_lines = block_lines
 
     def sift(self, pieces: Iterable[bytes]) -> Sifted:
         """Keep the lines of the requests; a few others may be among them."""
         found = Sifted()
-        for (block, start, end), lines in zip(blocks(pieces), self._block_lines, strict=False):
-            for number, _, line in _numbered(block, start, found.lines, self._look(block, start, end)):
+        for block, lines in zip(blocks(pieces), self._block_lines, strict=False):
+            spans = self._look(block)
+            spans.update(_hidden(block, self._hiding))
+            for number, _, line in _numbered(block.text, block.start, found.lines, spans):
                 found.keep(number, line)
             found.lines += lines
         return found
 
-    def _each_id(self, block: bytes, start: int, end: int) -> dict[int, int]:
-        return {begin: stop for one in self._needles for begin, stop in lines_with(block, one, start, end)}
+    def _each_id(self, block: Block) -> dict[int, int]:
+        return {begin: stop for one in self._windows for begin, stop in block.lines_with(one)}
 
-    def _each_line(self, block: bytes, start: int, end: int) -> dict[int, int]:
-        find, rfind = block.find, block.rfind
+    def _each_line(self, block: Block) -> dict[int, int]:
+        text, start, end = block.text, block.start, block.end
+        find, rfind = text.find, text.rfind
         spans = {}
         while start < end:
             stop = find(b"\n", start, end)
             stop = end if stop < 0 else stop
             key = find(_ID_KEY, start, stop)
             value = key + len(_ID_KEY) + 1
-            plain = key >= 0 and block[value - 1 : value + 1] == b':"' and rfind(_ID_KEY, start, stop) == key
-            if not plain or block[value : find(b'"', value + 1, stop) + 1] in self._quoted:
+            plain = key >= 0 and text[value - 1 : value + 1] == b':"' and rfind(_ID_KEY, start, stop) == key
+            if not plain or text[value : find(b'"', value + 1, stop) + 1] in self._quoted:
                 spans[start] = stop
             start = stop + 1
         return spans
@@ -250,13 +261,18 @@ def _survey(block: bytes, start: int, end: int, odd: dict[int, int]) -> Span:
     return lines, blank
 
 
-def _hiding(block: bytes, start: int, end: int) -> Iterator[Span]:
-    while (match := hides(block, start, end)) is not None:
-        begin = block.rfind(b"\n", start, match.start()) + 1 or start
-        stop = block.find(b"\n", match.end(), end)
-        yield begin, end if stop < 0 else stop
-        if stop < 0:
-            return
+def _hidden(block: Block, needles: tuple[bytes, ...] | None) -> Iterator[Span]:
+    """Give the lines that hide something of what is looked for; `needles` are `prefilter.hiding`'s."""
+    text, start, end = block.text, block.start, block.end
+    if needles is not None:
+        for one in needles:
+            yield from (span for span in block.lines_with(one) if hides(text, *span))
+        return
+    while start < end and (match := hides(text, start, end)) is not None:
+        begin = text.rfind(b"\n", start, match.start()) + 1 or start
+        stop = text.find(b"\n", match.end(), end)
+        stop = end if stop < 0 else stop
+        yield begin, stop
         start = stop + 1
 
 
