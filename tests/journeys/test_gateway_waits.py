@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from decklog.audit.sink import DeliveryError
 from decklog.gateway.caller import Caller, Means
 from decklog.gateway.options import GatewayOptions
+from decklog.testing import MemoryBackend
 from gateway.running_gateway import ALICE, Running, Setting, gateway_to, run, through, until
 from gateway.scenes import GET_POD, PODS, RECEIVED, WATCH, complete, lasting, play
 from gateway.scripted_upstream import Call, ScriptedUpstream, ok
 from gateway.transports import TLS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
+    from decklog.audit.event import Event
     from decklog.gateway.client import ClientConnection
     from gateway.raw_client import RawClient
 
@@ -266,3 +269,69 @@ def test_connection_that_ends_before_it_is_used() -> None:
         assert len(pool) == 0
 
     play(ok, scene)
+
+
+def test_handshake_that_outlasts_a_stop() -> None:
+    """A connection whose handshake is not over when the gateway stops carries no request: nobody would record it."""
+
+    async def scene() -> None:
+        async with TLS.upstream(ok) as upstream, gateway_to(upstream, TLS.setting(Setting())) as gateway:
+            loop = asyncio.get_running_loop()
+            sock = socket.create_connection(("127.0.0.1", gateway.port))
+            sock.setblocking(False)  # noqa: FBT003  # because: the socket module's own signature
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            context = gateway.setting.client_tls
+            assert context is not None
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.do_handshake()
+            await loop.sock_sendall(sock, outgoing.read())
+            incoming.write(await loop.sock_recv(sock, 65536))  # the gateway has taken the connection
+            await gateway.gateway.drain(0.0)
+            tls.do_handshake()
+            tls.write(GET_POD)
+            with contextlib.suppress(ConnectionError):
+                await loop.sock_sendall(sock, outgoing.read())
+                while await loop.sock_recv(sock, 65536):
+                    pass
+            assert upstream.requests == []
+            assert gateway.events == []
+            sock.close()
+
+    run(scene())
+
+
+class Full(MemoryBackend):
+    """Stores nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried: list[str] = []
+
+    def process(self, events: Sequence[Event]) -> None:
+        self.tried += [str(event.stage) for event in events]
+        raise DeliveryError("full", len(events), "no room")
+
+
+def test_client_that_leaves_before_its_request_is_refused() -> None:
+    """Of a request that cannot be stored nothing further is recorded, though its client has gone in the same turn."""
+    sink = Full()
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        gateway.gateway.grouped = True
+        store = gateway.gateway.turn._store_arrived
+
+        def gone_first(arrived: Any) -> None:
+            for connection in list(gateway.gateway._clients):
+                connection.connection_lost(None)
+            store(arrived)
+
+        gateway.gateway.turn._store_arrived = gone_first
+        await client.send(GET_POD)
+        await until(lambda: sink.tried)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sink.tried == ["RequestReceived"]
+        assert gateway.upstream.requests == []
+
+    play(ok, scene, sink=sink)

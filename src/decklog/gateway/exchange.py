@@ -68,6 +68,7 @@ class Exchange:
 
     __slots__ = (
         "_answered",
+        "_arriving",
         "_attributes",
         "_audit_id",
         "_caller",
@@ -113,7 +114,7 @@ class Exchange:
         self._pool: Pool | None = None
         self._passage: Passage | None = None
         self._intent: Intent | None = None
-        self._answered = self._gone = self._retried = self._sent = False
+        self._answered = self._arriving = self._gone = self._retried = self._sent = False
         self._tasks: set[asyncio.Task[None]] | None = None
 
     # From the head to the upstream
@@ -156,6 +157,7 @@ class Exchange:
         try:
             event = recording.received()
             if event is not None and gateway.grouped:
+                self._arriving = True
                 gateway.turn.arrived(event, self)
                 return
             waiting = gateway.sink.process((event,)) if event is not None else None
@@ -169,6 +171,7 @@ class Exchange:
 
     def stored(self, waiting: Awaitable[None] | None) -> None:
         """Go on: the first event is stored, or will be once `waiting` is over."""
+        self._arriving = False
         try:
             if waiting is None:
                 self._forward()
@@ -200,6 +203,7 @@ class Exchange:
     def not_stored(self, error: Exception) -> None:
         """Refuse the request: nothing of it goes on."""
         gateway = self._gateway
+        self._arriving = False
         gateway.counters.requests_rejected_total += 1
         logger.error("request refused, its audit event could not be stored: %s", cause_of(error))
         self.over = True
@@ -521,6 +525,8 @@ class Exchange:
         if self.over or self._gone:
             return
         self._gone = True
+        if self._arriving:  # whether there is anything to be ended is known at the end of this turn
+            return
         answered = self._answered
         connection, self._connection = self._connection, None
         if connection is not None:

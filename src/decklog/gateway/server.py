@@ -241,7 +241,9 @@ class Gateway:
         return len(self._clients)
 
     def admit(self, client: ClientConnection) -> bool:
-        """Count a connection in, unless there are too many."""
+        """Count a connection in, unless there are too many; none any more when its handshake outlasts a stop."""
+        if self.stopping:
+            return False
         options = self.options
         if len(self._clients) >= options.max_connections:
             self.counters.refused_connections["too-many"] += 1
