@@ -1,10 +1,20 @@
 from __future__ import annotations
 
-from io import StringIO
+import os
+import pty
+import select
+import signal
+from io import BytesIO, StringIO
 from itertools import count
+from typing import TYPE_CHECKING
 
-from decklog.cli.progress import EVERY_LINES, shown
+from decklog.cli.progress import EVERY_LINES, Bar, shown, total_bytes
+from decklog.sources.places import Place
 from decklog.sources.record import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Terminal(StringIO):
@@ -35,3 +45,40 @@ def test_what_is_done_at_once_shows_nothing() -> None:
     pipe = StringIO()
     list(shown([b"x"], Coverage(), 1, err=pipe))
     assert err.getvalue() == pipe.getvalue() == ""
+
+
+def test_a_long_search_shows_its_bar_until_the_answer_comes() -> None:
+    """From a second on the bar is drawn, whatever the search is busy with; it is gone before the first row."""
+    ours, theirs = pty.openpty()
+    before = signal.getsignal(signal.SIGALRM)
+    with open(theirs, "w", encoding="utf-8") as err:  # noqa: PTH123  # because: a descriptor
+        bar, coverage = Bar(err), Coverage(size_bytes=25_000_000)
+        bar.watch(coverage, 100_000_000)
+
+        def records() -> Iterator[int]:
+            ready, _, _ = select.select([ours], [], [], 30)
+            assert ready, "no bar was drawn"
+            yield 1
+
+        assert list(bar.over(records())) == [1]
+        drawn = b""
+        while not drawn.endswith(b"\r\x1b[K") and select.select([ours], [], [], 30)[0]:
+            drawn += os.read(ours, 1 << 16)
+    os.close(ours)
+    assert b" 25% of 100 MB" in drawn
+    assert drawn.endswith(b" s\x1b[K\r\x1b[K")
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
+
+
+def test_without_a_terminal_there_is_no_timer() -> None:
+    """A pipe is left alone, and so is the process's alarm."""
+    bar = Bar(StringIO())
+    assert list(bar.over(iter([signal.getitimer(signal.ITIMER_REAL)]))) == [(0.0, 0.0)]
+
+
+def test_the_size_of_what_is_searched(tmp_path: Path) -> None:
+    """Files have a size, standard input has none."""
+    (tmp_path / "a").write_bytes(b"12345")
+    assert total_bytes([Place(str(tmp_path / "a"))]) == 5
+    assert total_bytes([Place(str(tmp_path / "a")), Place("-", BytesIO())]) is None

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -137,33 +137,33 @@ def _compare(left: Any, operator: str, right: Any) -> bool:
     )
 
 
+def written(value: Any) -> str:
+    """Write a value as kubectl prints it: texts bare, the rest as JSON; null as nothing."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 class Template:
     """A template that has been read; raises TemplateError when it cannot be."""
 
     def __init__(self, text: str) -> None:
         self._parts = _Reader(text if "{" in text else f"{{{text}}}").parts()
 
-    def pieces(self, value: Any) -> Iterator[tuple[str, bool]]:
-        """Fill the template: pieces of text, and whether each is the value's (foreign) or the template's own."""
-        yield from _filled(self._parts, value)
+    def filled(self, value: Any, write: Callable[[Any], str] = written) -> str:
+        """Fill the template from a value; `write` says how what is found in it is printed."""
+        return "".join(_pieces(self._parts, value, write))
 
 
-def _filled(parts: tuple[Any, ...], value: Any) -> Iterator[tuple[str, bool]]:
+def _pieces(parts: tuple[Any, ...], value: Any, write: Callable[[Any], str]) -> Iterator[str]:
     for part in parts:
         if isinstance(part, str):
-            yield part, False
+            yield part
         elif isinstance(part, _Range):
             for item in part.path.of(value):
-                yield from _filled(part.parts, item)
+                yield from _pieces(part.parts, item, write)
         else:
-            yield " ".join(map(written, part.of(value))), True
-
-
-def written(value: Any) -> str:
-    """Write a value as kubectl prints it: texts bare, the rest as JSON; null as nothing."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            yield " ".join(map(write, part.of(value)))
 
 
 class _Reader:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from decklog.ask.jsonpath import Template
-from decklog.ask.terminal import visible
+from decklog.ask.jsonpath import Template, written
+from decklog.ask.terminal import visible, visible_json
 from decklog.cli.json_values import value_of
 from decklog.cli.printing import Verbatim
 
@@ -36,6 +36,10 @@ class JsonPathPrinter(Verbatim):
     def _each(self, values: Iterable[Any]) -> int:
         number = 0
         for number, value in enumerate(values, start=1):  # noqa: B007  # because: the last number is the count
-            text = "".join(visible(piece) if foreign else piece for piece, foreign in self._template.pieces(value))
+            text = self._template.filled(value, _shown)
             self.out.write(text if text.endswith("\n") else f"{text}\n")
         return number
+
+
+def _shown(value: Any) -> str:
+    return visible(value) if isinstance(value, str) else visible_json(written(value))

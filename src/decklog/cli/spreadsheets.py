@@ -24,11 +24,11 @@ COLUMNS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Row
 
 
 class CsvPrinter(Printer):
-    """A title line, then a line a row; lines end as RFC 4180 has it."""
+    """A title line, then a line a row."""
 
     def rows(self, rows: Iterable[Row]) -> int:
         """Print rows; give their number."""
-        writer = csv.writer(self.out, lineterminator="\r\n")
+        writer = csv.writer(self.out, lineterminator="\n")
         writer.writerow(COLUMNS)
         number = 0
         for number, row in enumerate(rows, start=1):  # noqa: B007  # because: the last number is the count
