@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
 from ask.logs import ref
 from ask.workloads import GARBAGE, POD, SET, asking, at, controller, deployment, owned, pod, replica_set
-from decklog.ask.owners import chain, is_by_controller, said
-from decklog.audit.event import Status, User
+from decklog.ask.owners import chain, said
+from decklog.audit.event import Status
 from decklog.audit.query import Query
 
 if TYPE_CHECKING:
@@ -109,27 +109,6 @@ def test_what_cannot_have_led_to_it_is_no_cause(other: Event) -> None:
     """Failures, dry runs, later requests, other objects and reads explain nothing."""
     *_, last = asking([POD_GOES])((Query(),))
     assert len(chain(last, asking([other, POD_GOES]))) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"user": User(username=GARBAGE)}, True),
-        (
-            {
-                "user": User(username="system:kube-controller-manager"),
-                "user_agent": "kube-controller-manager/v1.36 (linux/amd64) kubernetes/1/generic-garbage-collector",
-            },
-            True,
-        ),
-        ({"user": User(username="system:kube-controller-manager")}, False),
-        ({"user": User(username="system:serviceaccount:kube-system:my-own")}, False),
-        ({"user": User(username="system:serviceaccount:shop:generic-garbage-collector")}, False),
-    ],
-)
-def test_controllers_are_known_by_account_or_client(changes: dict[str, Any], expected: bool) -> None:
-    """Only the accounts of kube-system count; a shared account is told apart by what the client calls itself."""
-    assert is_by_controller(replace(POD_GOES, **changes)) is expected
 
 
 def test_a_change_long_ago_explains_no_deletion() -> None:

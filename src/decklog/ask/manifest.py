@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from decklog.ask.bodies import RESPONSE, Whole, succeeded, wholes, without_managed_fields
+from decklog.ask.controllers import deletes
 from decklog.ask.history import WRITES
 from decklog.ask.moments import readable
 from decklog.ask.rows import Row, is_dry_run, row
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from decklog.ask.bodies import Document
     from decklog.ask.history import Target
     from decklog.ask.requests import Request
-    from decklog.audit.event import Event
 
 
 class Provenance(Struct, frozen=True, rename="camel"):
@@ -96,16 +96,10 @@ def _mark(time: str, request: Request, whole: Whole | None) -> _Mark:
     event = request.latest.event
     subresource = event.object_ref.subresource if event.object_ref else ""
     named = bool(object_name(event)) or whole is not None
-    if _deletes(event):
+    if deletes(event):
         return _Mark(time, _later(request, sure=named), named or None)
     is_there = whole is not None or (event.verb == "create" and not subresource)
     return _Mark(time, _later(request, sure=named) if whole is None else None, False if is_there else None)
-
-
-def _deletes(event: Event) -> bool:
-    """Tell whether a request deletes objects, or evicts one."""
-    evicts = event.object_ref is not None and event.object_ref.subresource == "eviction"
-    return event.verb in {"delete", "deletecollection"} or evicts
 
 
 def _later(request: Request, *, sure: bool) -> Later:
@@ -124,7 +118,10 @@ def said(found: Manifest, name: str) -> list[str]:
     if found.gone:
         sentences.append("The object was deleted by then; this is what it was before." if found.document else "")
     when = "Afterwards: " if found.document is not None else ""
+    shown = found.provenance.request if found.provenance else None
     for later in found.later:
+        if later.request == shown:  # a deletion whose answer shows the object has been told
+            continue
         where = f"{later.request.file}:{later.request.line}"
         what = f"{later.deed} it" if later.request.name else f"{later.deed} its kind, and maybe it,"
         sentences.append(f"{when}{later.request.who} {what} at {readable(later.request.time)} UTC ({where}).")

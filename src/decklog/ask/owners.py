@@ -14,6 +14,17 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from decklog.ask.bodies import bodies, metadata, succeeded
+from decklog.ask.controllers import (
+    CONTROLLERS,
+    ENDS,
+    GARBAGE,
+    KUBELET,
+    NAMESPACE,
+    SCHEDULER,
+    actor,
+    controller,
+    deletes,
+)
 from decklog.ask.history import in_order
 from decklog.ask.moments import seconds_between
 from decklog.ask.names import plural
@@ -40,42 +51,6 @@ SOON_S: Final = 3600
 RECORDED: Final = "recorded"
 GUESSED: Final = "guessed"
 
-_GARBAGE: Final = "generic-garbage-collector"
-_NAMESPACE: Final = "namespace-controller"
-_KUBELET: Final = "kubelet"
-_CONTROLLERS: Final = {
-    _GARBAGE: "garbage collector",
-    _NAMESPACE: "namespace controller",
-    "replicaset-controller": "replica set controller",
-    "replication-controller": "replication controller",
-    "deployment-controller": "deployment controller",
-    "statefulset-controller": "stateful set controller",
-    "daemon-set-controller": "daemon set controller",
-    "job-controller": "job controller",
-    "cronjob-controller": "cron job controller",
-    "ttl-after-finished-controller": "TTL controller",
-    "pod-garbage-collector": "pod garbage collector",
-    "node-controller": "node controller",
-    "taint-eviction-controller": "taint eviction controller",
-    "node-lifecycle-controller": "node lifecycle controller",
-    "horizontal-pod-autoscaler": "horizontal pod autoscaler",
-    "disruption-controller": "disruption controller",
-    "persistent-volume-binder": "persistent volume binder",
-    "pvc-protection-controller": "volume claim protection",
-    "endpointslice-controller": "endpoint slice controller",
-    "endpoint-controller": "endpoint controller",
-}
-_ENDS: Final = {
-    "ttl-after-finished-controller": "its ttlSecondsAfterFinished had passed",
-    "pod-garbage-collector": "its node is gone, or it had ended and too many such pods were kept",
-    "taint-eviction-controller": "its node bears a taint that it does not tolerate (not ready, unreachable, or set)",
-    "node-lifecycle-controller": "its node is gone or not ready",
-    "cronjob-controller": "its cron job keeps only so many ended jobs",
-    "endpointslice-controller": "the service no longer needs it",
-    "endpoint-controller": "the service no longer needs it",
-}
-"""Reasons that stand in no request of the log."""
-_SCHEDULER: Final = "system:kube-scheduler"
 _OWNERS: Final = {
     "pods": ("replicasets", "statefulsets", "daemonsets", "jobs", "replicationcontrollers"),
     "replicasets": ("deployments",),
@@ -85,8 +60,6 @@ _OWNERS: Final = {
 }
 _GROUPS: Final = {"jobs": "batch", "cronjobs": "batch", "services": "", "replicationcontrollers": ""}
 _SUFFIX: Final = re.compile(r"-[a-z0-9]{1,10}$")
-_ACCOUNT: Final = "system:serviceaccount:kube-system:"
-_MANAGER: Final = "system:kube-controller-manager"
 _NOTHING: Final = ObjectReference()
 _DELETIONS: Final = (Pattern("delete"), Pattern("deletecollection"))
 _CHANGES: Final = (Pattern("update"), Pattern("patch"), *_DELETIONS)
@@ -111,46 +84,6 @@ class Owner(Struct, frozen=True):
     resource: ResourcePattern
     name: str
     sure: str
-
-
-def controller(event: Event) -> str:
-    """Give the key of the controller that sent a request; empty if it was none of the cluster's own."""
-    name = event.user.username
-    if name.startswith(_ACCOUNT):
-        account = name.removeprefix(_ACCOUNT)
-        return account if account in _CONTROLLERS else ""
-    if name == _MANAGER:  # without accounts of their own controllers are told apart by their clients' names only
-        called = event.user_agent.rpartition("/")[2].removeprefix(_ACCOUNT)
-        return called if called in _CONTROLLERS else ""
-    if name.startswith("system:node:"):
-        return _KUBELET
-    return _SCHEDULER if name == _SCHEDULER else ""
-
-
-def actor(event: Event) -> str:
-    """Name who sent a request, as people would: ``garbage collector``, ``alice``."""
-    key = controller(event)
-    if key == _KUBELET:
-        return f"the kubelet of {event.user.username.removeprefix('system:node:')}"
-    if key == _SCHEDULER:
-        return "the scheduler"
-    return f"the {_CONTROLLERS[key]}" if key else row_who(event)
-
-
-def row_who(event: Event) -> str:
-    """Give the user, and as whom the request went on."""
-    other = event.impersonated_user.username if event.impersonated_user else ""
-    return f"{event.user.username or '-'}{f' as {other}' if other else ''}"
-
-
-def is_by_controller(event: Event) -> bool:
-    """Tell whether a request deletes something (or evicts a pod) for a controller of the cluster."""
-    return _deletes(event) and controller(event) != ""
-
-
-def _deletes(event: Event) -> bool:
-    ref = event.object_ref or _NOTHING
-    return event.verb in {"delete", "deletecollection"} or ref.subresource == "eviction"
 
 
 def chain(deletion: Request, find: Find) -> list[Step]:
@@ -178,10 +111,10 @@ def _step(request: Request, sure: str = RECORDED, reason: str = "") -> Step:
 def _end(request: Request) -> str:
     event = request.latest.event
     key = controller(event)
-    if key == _SCHEDULER and _deletes(event):
+    if key == SCHEDULER and deletes(event):
         return "a pod of higher priority needed the room (preemption)"
-    if key in _ENDS:
-        return _ENDS[key]
+    if key in ENDS:
+        return ENDS[key]
     return "what led to that is not in the log" if key else ""
 
 
@@ -198,13 +131,13 @@ class _Following:
         self._been.add((request.latest.file, request.latest.number))
         key = controller(event)
         ref = event.object_ref or _NOTHING
-        if key == _NAMESPACE and ref.namespace:
+        if key == NAMESPACE and ref.namespace:
             return self._last(request, (_deletion(_core("namespaces"), ref.namespace, None),), RECORDED)
-        if key == _KUBELET:
+        if key == KUBELET:
             return self._last(request, _same(event, ref), RECORDED)
-        if key == _GARBAGE:
+        if key == GARBAGE:
             return self._of_owners(request, _DELETIONS, RECORDED)
-        if key in _CONTROLLERS and key not in _ENDS:
+        if key in CONTROLLERS and key not in ENDS:
             return self._of_owners(request, _CHANGES, GUESSED)
         return None
 

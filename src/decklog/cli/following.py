@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from decklog.ask.absence import absence
+from decklog.ask.controllers import is_by_controller
 from decklog.ask.covering import covered
-from decklog.ask.owners import chain, is_by_controller, said
+from decklog.ask.owners import chain, said
 from decklog.ask.requests import is_last, merge
 from decklog.cli.printing import searched
 from decklog.cli.searching import NOTHING_FOUND, Search, foresee, tell

@@ -10,9 +10,10 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from decklog.ask.controllers import is_by_controller
 from decklog.ask.history import BODY, NOTHING, PATCH, Asked, Target, history, telling
 from decklog.ask.moments import readable
-from decklog.ask.owners import is_by_controller, said
+from decklog.ask.owners import said
 from decklog.ask.terminal import visible
 from decklog.cli.following import Asking, chains
 from decklog.cli.grid import shortened
