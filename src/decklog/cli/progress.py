@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -100,10 +99,13 @@ class Bar:
 
     def _begin(self) -> None:
         out = self._err if self._err is not None else sys.stderr
-        if not out.isatty() or threading.current_thread() is not threading.main_thread():
+        if not out.isatty():
             return
         self._start = self._clock()
-        self._before = signal.signal(signal.SIGALRM, self._draw) or signal.SIG_DFL
+        try:
+            self._before = signal.signal(signal.SIGALRM, self._draw) or signal.SIG_DFL
+        except ValueError:  # signals are for the main thread
+            return
         signal.setitimer(signal.ITIMER_REAL, FIRST_S, EVERY_S)
 
     def _draw(self, *_: object) -> None:

@@ -144,7 +144,7 @@ _OPTIONS: Final = (
 @filters
 @click.option("-F", "--follow", is_flag=True, help="Wait for what comes, until Ctrl-C: decklog tail.")
 @following
-@search_options(objects=True)
+@search_options(objects=True, policy=True)
 def command(
     search: Search,
     things: tuple[Thing, ...],

@@ -84,11 +84,12 @@ class Search:
         return self.bar.over(scan(places, coverage, queries, processes=usable_processes()))
 
 
-def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False) -> _Decorator:
+def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False, policy: bool = False) -> _Decorator:
     """Make a decorator that gives a command the shared options, and its argument `search` a Search.
 
     The first of `formats` is the default of ``-o``. Positional `files`, where a command takes them, count as well; with
-    `objects`, those of them that are objects (`objects.told_apart`) are given to it as `things`.
+    `objects`, those of them that are objects (`objects.told_apart`) are given to it as `things`. `policy`: the command
+    uses `answer`, which can say what a policy would have recorded.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,7 +101,6 @@ def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False)
             since: str | None,
             until: str | None,
             verify_lines: bool,
-            policy: str | None,
             output: str,
             **values: Any,
         ) -> Any:
@@ -110,11 +110,15 @@ def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False)
             if objects:
                 positional, values["things"] = told_apart(positional)
             files = _chosen(positional, filename)
-            search = Search(files, rotated, start, end, output, verify_lines, policy or "")
+            search = Search(files, rotated, start, end, output, verify_lines, values.pop("policy", None) or "")
             return command(*args, **values, search=search)
 
         with_options: Callable[..., Any] = with_search
-        options: tuple[_Decorator, ...] = (_output_option(formats), *reversed(_OPTIONS))
+        options: tuple[_Decorator, ...] = (
+            _output_option(formats),
+            *((_POLICY,) if policy else ()),
+            *reversed(_OPTIONS),
+        )
         for option in options:  # the last one put on is listed first
             with_options = option(with_options)
         return with_options
@@ -141,6 +145,12 @@ def _output_option(formats: tuple[str, ...]) -> _Decorator:
     )
 
 
+_POLICY: Final = click.option(
+    "--policy",
+    metavar="FILE",
+    type=click.Path(),
+    help="Audit policy of the cluster: say whether it would have recorded what is asked for.",
+)
 _OPTIONS: Final = (
     click.option(
         "-f",
@@ -173,12 +183,6 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--verify-lines", is_flag=True, help="Decode every line, also those that cannot be about the question: slow."
-    ),
-    click.option(
-        "--policy",
-        metavar="FILE",
-        type=click.Path(),
-        help="Audit policy of the cluster: say whether it would have recorded what is asked for.",
     ),
 )
 

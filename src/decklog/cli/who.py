@@ -49,7 +49,7 @@ collector, because alice deleted deployments/web".
     show_default=True,
     help="Say on stderr what led to deletions by controllers; reads the log again for each step.",
 )
-@search_options()
+@search_options(policy=True)
 def command(
     search: Search,
     words: tuple[str, ...],
