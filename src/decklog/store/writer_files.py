@@ -32,6 +32,8 @@ LOCK: Final = "lock"
 _DIGITS: Final = 10
 _CHUNK: Final = 1 << 20
 _NAME_BYTES: Final = 4096
+_LEVELS: Final = 3
+"""Folder, journal, store."""
 _FRESH: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -64,15 +66,22 @@ def numbers(disk: Disk, folder: Path) -> list[int]:
 
 
 def make_folder(disk: Disk, folder: Path) -> None:
-    """Make a folder and its missing parents, each 0700, durably. Raises OSError."""
-    missing: list[Path] = []
+    """Make a folder and its missing parents, each 0700, durably. Raises OSError.
+
+    The names of folder, journal and store are synced even if they are there: who made them may have been killed.
+    """
+    made = 0
     at = folder
     while not _exists(disk, at):
-        missing.append(at)
+        made += 1
         at = at.parent
     line_files.make_directories(disk, folder)
-    for made in reversed(missing):
-        disk.sync_dir(made.parent)
+    for level, parent in enumerate(folder.parents):
+        if level < made:
+            disk.sync_dir(parent)
+        elif level < _LEVELS:
+            with contextlib.suppress(PermissionError):  # not ours, then not made by us
+                disk.sync_dir(parent)
 
 
 def take_lock(disk: Disk, folder: Path) -> int:

@@ -1,0 +1,197 @@
+"""Every call to the file system fails, tears or fills once: what is acknowledged is there, the rest is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backends.faulty_disk import DISK_FULL, IO_ERROR, FaultyDisk
+from decklog.disk import Disk
+from decklog.errors import DecklogError
+from decklog.store import checksums, reading
+from store.crash_disk import LaxDisk
+from store.journal_peers import items, journal, numbers_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from decklog.store.journal import Journal
+
+EVENTS = 64
+
+
+class LaxFaultyDisk(FaultyDisk, LaxDisk):
+    """Faulty, but never waits for the device."""
+
+
+async def live(store: Path, disk: Disk, *, turning: bool = True) -> tuple[set[int], set[int]]:
+    """Store over several segments; gives what was acknowledged and what was refused."""
+    acknowledged: set[int] = set()
+    refused: set[int] = set()
+    async with journal(store, disk, segment_bytes=3000) as opened:
+        for first in range(0, EVENTS, 8):
+            numbers = range(first, first + 8)
+            try:
+                told = await opened.append(items(numbers))
+            except OSError:
+                refused.update(numbers)
+                if isinstance(disk, FaultyDisk):
+                    disk.freed()
+            else:
+                assert told.stored == 8
+                acknowledged.update(numbers)
+            if turning:
+                with contextlib.suppress(OSError):
+                    await opened.turn()
+    return acknowledged, refused
+
+
+def calls(store: Path) -> int:
+    """How many calls a life makes when nothing fails."""
+    disk = LaxFaultyDisk()
+    acknowledged, refused = asyncio.run(live(store, disk))
+    assert (len(acknowledged), len(refused)) == (EVENTS, 0)
+    return disk.calls
+
+
+@pytest.mark.parametrize(("kind", "code"), [("fail", IO_ERROR), ("fail", DISK_FULL), ("tear", 0), ("full", 0)])
+def test_no_fault_loses_what_was_acknowledged(kind: str, code: int, tmp_path: Path) -> None:
+    """Wherever the disk fails: what was acknowledged is there, what was refused is not, after a resend all is, once."""
+    outcomes: Counter[str] = Counter()
+    for at in range(1, calls(tmp_path / "none") + 1):
+        store = tmp_path / str(at)
+        disk = LaxFaultyDisk(kind, at, code=code)
+        try:
+            acknowledged, refused = asyncio.run(live(store, disk))
+        except DecklogError:
+            outcomes["refused to start"] += 1
+            acknowledged, refused = asyncio.run(live(store, LaxDisk()))
+        assert Counter(numbers_in(store)) == dict.fromkeys(acknowledged, 1), (at, disk.met)
+        outcomes["refused events"] += bool(refused)
+        asyncio.run(send_all(store))
+        assert Counter(numbers_in(store)) == dict.fromkeys(range(EVENTS), 1), (at, disk.met)
+        for segment in reading.segments(store, LaxDisk()):
+            assert checksums.check(LaxDisk(), segment.path)[1] == [], (at, disk.met)
+    if kind != "tear":
+        assert outcomes["refused events"], outcomes
+    if kind == "fail":
+        assert outcomes["refused to start"], outcomes
+
+
+async def send_all(store: Path) -> None:
+    async with journal(store, LaxDisk()) as opened:
+        told = await opened.append(items(range(EVENTS)))
+        assert told.stored + told.doubled == EVENTS
+
+
+class NoSync(LaxDisk):
+    """Each `every`-th sync of a segment's lines fails, from `first` on; `for_ever`: all of them."""
+
+    def __init__(self, first: int, *, for_ever: bool = False) -> None:
+        super().__init__()
+        self._first, self._for_ever = first, for_ever
+        self._synced = 0
+        self.failed: Counter[str] = Counter()
+
+    def datasync(self, fd: int) -> None:
+        name = str(Path(f"/proc/self/fd/{fd}").readlink())
+        if not name.endswith(".ndjson"):
+            return
+        self._synced += 1
+        if self._synced == self._first or (self._for_ever and self._synced > self._first):
+            self.failed[name] += 1
+            raise OSError(IO_ERROR, os.strerror(IO_ERROR))
+
+
+@pytest.mark.parametrize("first", range(1, 9))
+def test_after_a_failed_sync_the_group_goes_to_a_new_segment(first: int, tmp_path: Path) -> None:
+    """A sync that fails is not tried again on the same file; nobody notices but the log."""
+    disk = NoSync(first)
+    acknowledged, refused = asyncio.run(live(tmp_path, disk))
+    assert refused == set()
+    assert Counter(numbers_in(tmp_path)) == dict.fromkeys(acknowledged, 1)
+    assert list(disk.failed.values()) == [1]
+
+
+def test_a_disk_that_never_syncs_acknowledges_nothing(tmp_path: Path) -> None:
+    """From the fifth sync on each fails: four batches are acknowledged, all others refused; no file is tried twice."""
+    disk = NoSync(5, for_ever=True)
+    acknowledged, refused = asyncio.run(live(tmp_path, disk, turning=False))
+    assert (len(acknowledged), len(refused)) == (32, EVENTS - 32)
+    assert set(disk.failed.values()) == {1}
+    assert acknowledged <= set(numbers_in(tmp_path))
+
+
+def test_a_disk_that_is_filled_and_freed_keeps_the_accounts(tmp_path: Path) -> None:
+    """Twenty times full and freed under load: what was acknowledged is there, once, and storing goes on."""
+    disk = LaxFaultyDisk()
+    acknowledged: set[int] = set()
+
+    async def fill_and_free(opened: Journal) -> None:
+        for turn in range(20):
+            disk.arm("full", turn % 7 + 1, only="append")
+            await store_until_refused(opened, acknowledged, turn * 1_000_000)
+            disk.freed()
+            disk.arm("", 0)
+
+    async def run() -> None:
+        async with journal(tmp_path, disk) as opened:
+            await fill_and_free(opened)
+            assert (await opened.append(items([99_000_000]))).stored == 1
+
+    asyncio.run(run())
+    acknowledged.add(99_000_000)
+    assert Counter(numbers_in(tmp_path)) == dict.fromkeys(acknowledged, 1)
+
+
+async def store_until_refused(opened: Journal, acknowledged: set[int], first: int) -> None:
+    """Store in batches of 40 until the disk is full; what is refused is not acknowledged."""
+    while True:
+        numbers = range(first, first + 40)
+        try:
+            await opened.append(items(numbers))
+        except OSError:
+            return
+        acknowledged.update(numbers)
+        first += 40
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a real file system of 4 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
+    if mount is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.torture
+def test_a_real_disk_that_is_filled_and_freed_keeps_the_accounts(small_disk: Path) -> None:
+    """Twenty times a real file system fills up and is freed by removing ballast: nothing acknowledged is lost."""
+    acknowledged: set[int] = set()
+    ballast = small_disk / "ballast"
+
+    async def run() -> None:
+        async with journal(small_disk / "store", Disk(), segment_bytes=50_000) as opened:
+            for turn in range(20):
+                ballast.write_bytes(bytes(3_900_000 - 100_000 * turn - 1000 * (turn % 5)))
+                await store_until_refused(opened, acknowledged, turn * 1_000_000)
+                await store_until_refused(opened, acknowledged, turn * 1_000_000 + 500_000)
+                ballast.unlink()
+                assert (await opened.append(items([turn * 1_000_000 + 900_000]))).stored == 1
+                acknowledged.add(turn * 1_000_000 + 900_000)
+
+    asyncio.run(run())
+    assert Counter(numbers_in(small_disk / "store")) == dict.fromkeys(acknowledged, 1)
