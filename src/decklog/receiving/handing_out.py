@@ -27,8 +27,9 @@ _NAME: Final = "decklog"
 def write(options: ReceiverOptions, url: str, certificate_pem: bytes = b"") -> None:
     """Write the file of ``--kubeconfig-out``; without the flag, do nothing.
 
-    `url` is where the receiver listens, `certificate_pem` the chain that it shows (empty: plain HTTP): what signs
-    itself in it is the CA that the file names, if there is none, the sender's system knows one. Raises DecklogError when the file would be of no use, or cannot be written.
+    `url` is where the receiver listens, `certificate_pem` the chain that it shows (empty: plain HTTP). What signs
+    itself in the chain is the CA that the file names; where nothing does, the sender's system has to know one. Raises
+    DecklogError when the file would be of no use, or cannot be written.
     """
     if not options.kubeconfig_out:
         return
