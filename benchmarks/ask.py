@@ -94,15 +94,16 @@ def _measure(folder: Path, events: int, rounds: int, *, packed: bool) -> list[di
 
 def _commands(log: Path, small: Path) -> list[Command]:
     program = f"{sys.executable} -m decklog"
-    uri = f"/apis/apps/v1/namespaces/{PLANTED_NAMESPACE}/deployments/{PLANTED_NAME}"
     return _present(
         [
             Command("who", f"{program} who deleted deploy/{PLANTED_NAME} -n {PLANTED_NAMESPACE} -f {log}"),
             Command("show", f"{program} show {PLANTED_ID} -f {log}"),
-            Command("rare text", f"{program} query -f {log} --user-agent '{PLANTED_TEXT}'"),
+            Command("rare text", f"{program} query -f {log} --text '{PLANTED_TEXT}'"),
             Command("help", f"{program} --help"),
             Command("who, 1 MB", f"{program} who updated leases -f {small}"),
-            Command("grep", f'grep -c \'"requestURI":"{uri}","verb":"delete"\' {log}'),
+            Command("grep for who", f'grep -c \'"name":"{PLANTED_NAME}"\' {log}'),
+            Command("grep for show", f"grep -c {PLANTED_ID} {log}"),
+            Command("grep for rare text", f"grep -c '{PLANTED_TEXT}' {log}"),
             Command("jq", f"jq -c '{_filter()}' {log}", once=True),
         ]
     )
@@ -130,9 +131,10 @@ def _present(commands: list[Command]) -> list[Command]:
     """Leave out the peers that are not installed, and say so."""
     tools = {"grep": ("grep",), "jq": ("jq",), "zcat": ("zcat", "jq")}
     missing = {name for name, needed in tools.items() if not all(map(shutil.which, needed))}
-    for name in sorted(missing & {command.name for command in commands}):
-        print(f"{name} is skipped: not installed")
-    return [command for command in commands if command.name not in missing]
+    for command in commands:
+        if command.name.split()[0] in missing:
+            print(f"{command.name} is skipped: not installed")
+    return [command for command in commands if command.name.split()[0] not in missing]
 
 
 def _best(commands: list[Command], rounds: int) -> dict[str, Taken]:
@@ -171,7 +173,7 @@ def _rows(taken: dict[str, Taken]) -> list[dict[str, Any]]:
     for name in ("who", "show", "rare text"):
         if peer := taken.get("jq"):
             rows.append(_against(f"{name}, times faster than jq", peer, taken[name], "≥ 25"))
-        if peer := taken.get("grep"):
+        if peer := taken.get(f"grep for {name}"):
             rows.append(_against(f"{name}, times the time of grep -c", taken[name], peer, "≤ 3"))
     if peer := taken.get("zcat"):
         names = [name for name in ("who, .gz", "show, .gz") if name in taken]

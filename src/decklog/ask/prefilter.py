@@ -69,7 +69,15 @@ class Sieve(Struct, frozen=True):
         if self.whole_requests:
             return tuple(dict.fromkeys(map(window, (one for (clause,) in self.alternatives for one in clause))))
         chosen = (min(clauses, key=lambda clause: _cost(clause, sample)) for clauses in self.alternatives)
-        return tuple(dict.fromkeys(needle for clause in chosen for needle in clause))
+        return tuple(dict.fromkeys(_piece(needle, sample) for clause in chosen for needle in clause))
+
+
+def _piece(one: bytes, sample: Block) -> bytes:
+    """Give a piece of a needle of so many characters that `hiding` has none for it, if the piece is as rare."""
+    if hiding((one,)) is not None:
+        return one
+    piece = window(one)
+    return piece if _cost((piece,), sample)[0] <= _cost((one,), sample)[0] else one
 
 
 def _cost(clause: Clause, sample: Block) -> tuple[int, int]:
