@@ -79,6 +79,26 @@ class Tables:
         self._create(files, {**COLUMNS, **(BODIES if bodies else {})})
         self._window(since, until)
 
+    def load_records(self, records: Iterable[Record], *, bodies: bool = False) -> None:
+        """Put the events of `records` into the tables."""
+        files = _Writing(self.folder, bodies=bodies).write_slowly(records)
+        self._create(files, {**COLUMNS, **(BODIES if bodies else {})})
+        self._window(None, None)
+
+    def write_parquet(self, path: Path, *, requests: bool) -> None:
+        """Write a table to a Parquet file; raises DecklogError if it cannot be written."""
+        table = "requests" if requests else "events"
+        try:
+            self.connection.execute(f"COPY {table} TO ? (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+        except duckdb.Error as error:
+            raise DecklogError(f"cannot write {path}: {_words(error)}") from None
+
+    def count(self, *, requests: bool) -> int:
+        """Count the rows of a table."""
+        sql = "SELECT count(*) FROM requests" if requests else "SELECT count(*) FROM events"
+        found: int = self.connection.execute(sql).fetchall()[0][0]
+        return found
+
     def _create(self, files: Sequence[_File], columns: dict[str, str]) -> None:
         types = {**columns, "seq": "BIGINT", "same": "BIGINT"}
         fields = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
@@ -237,7 +257,7 @@ class _Writing:
             for part in done:
                 for file in part.files:
                     file.path.unlink()
-        return self._write_slowly(read(places, coverage))
+        return self.write_slowly(read(places, coverage))
 
     def _write_part(self, numbered: tuple[int, Part]) -> _Done:
         place, part = numbered
@@ -279,7 +299,7 @@ class _Writing:
                     if record.event is not None:
                         out.add(flat(record.event, out.name, number, bodies=self._bodies), hash(record.line))
 
-    def _write_slowly(self, records: Iterable[Record]) -> list[_File]:
+    def write_slowly(self, records: Iterable[Record]) -> list[_File]:
         out = _Rows(self._folder / "slow", 0, "")
         for record in records:
             if record.event is not None:

@@ -11,16 +11,17 @@ from decklog.ask.terminal import columns, visible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_FORMULA: Final = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 """What a spreadsheet may read as the beginning of a formula; the full-width ones, too."""
 
 
 def cell(value: object) -> object:
-    """Give a value for CSV: text that a spreadsheet could read as a formula gets an apostrophe in front."""
+    """Give a value for CSV: on one line, and an apostrophe before text that a spreadsheet could read as a formula."""
     if not isinstance(value, str):
         return value
-    bare = value.lstrip(" ")
-    return f"'{value}" if bare and bare[0] in _FORMULA and bare != "-" else value
+    text = visible(value)
+    bare = text.lstrip(" ")
+    return f"'{text}" if bare and bare[0] in _FORMULA and bare != "-" else text
 
 
 def write_csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
