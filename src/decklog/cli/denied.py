@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from decklog.ask.denials import Denial
     from decklog.cli.searching import Search
 
-_HELP: Final = """Say who was refused (403), on what, how often, and what that reads like.
+_HELP: Final = """Say who was refused what, and what that reads like.
 
 \b
 decklog denied audit.log
 decklog denied -f /var/log/kubernetes --since 1d --user=-system:*
 
-Refusals are grouped by user, verb, resource and namespace. VERDICT is a reading of the pattern: "probe?" (many
+Refusals (403) are grouped by user, verb, resource and namespace. VERDICT is a reading of the pattern: "probe?" (many
 different things within minutes), "missing permission?" (a program, or the same again and again), "nobody logged
 in" (anonymous), "may not impersonate", "refused by admission" (authorization had allowed it: a quota, a policy or a
 webhook refused), "single".
@@ -43,7 +43,7 @@ Exit code 1: nobody was refused."""
 @click.option("-n", "--namespace", multiple=True, metavar="NAME", help="Of the object; repeatable.")
 @click.option("--user", multiple=True, metavar="NAME", help="Only of this user; repeatable, -NAME for not.")
 @click.option("--resource", multiple=True, metavar="TYPE", help="Only on this; any name that kubectl takes.")
-@search_options(("table", "wide", "json"))
+@search_options(("table", "wide", "json"), policy=True)
 def command(search: Search, namespace: tuple[str, ...], user: tuple[str, ...], resource: tuple[str, ...]) -> None:
     """Say who was refused what."""
     query = replace(

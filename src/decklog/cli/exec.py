@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("exec", "cp", "attach", "portforward", "debug", "console", "vnc", "kubelet")
 
-_HELP: Final = """List the sessions in pods: commands, attachments, forwarded ports, copied files, debug containers.
+_HELP: Final = """List the sessions in pods: who, when, how long, which command.
 
 \b
 decklog exec audit.log
 decklog exec -n shop --user alice --since 7d -f /var/log/kubernetes
 decklog exec --kind cp --kind exec -o json audit.log
 
-A session has its start, its end and its command; what was typed is in no audit log. Where the policy leaves out the
-stages ResponseStarted or ResponseComplete, start or end are not known. "cp" is the tar that kubectl cp runs; "debug" an
-ephemeral container; "kubelet" the same deeds through a node's proxy. A session that the server let through may still
-have failed in the pod (no such command).
+Commands, attachments, forwarded ports, copied files, debug containers. A session has its start, its end and its command;
+what was typed is in no audit log. Where the policy leaves out the stages ResponseStarted or ResponseComplete, start or
+end are not known. "cp" is the tar that kubectl cp runs; "debug" an ephemeral container; "kubelet" the same deeds
+through a node's proxy. A session that the server let through may still have failed in the pod (no such command).
 """
 _EPILOG: Final = """\b
 In -o json each of "sessions" is a request as in decklog query, and further has:
@@ -50,7 +50,7 @@ Exit code 1: there are none."""
 @click.option("--user", multiple=True, metavar="NAME", help="Only of this user; repeatable, -NAME for not.")
 @click.option("--kind", multiple=True, type=click.Choice(KINDS), help="Repeatable.")
 @click.option("--opened", is_flag=True, help="Without those that were refused or failed.")
-@search_options(("table", "wide", "json"))
+@search_options(("table", "wide", "json"), policy=True)
 def command(
     search: Search,
     namespace: tuple[str, ...],

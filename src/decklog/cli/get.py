@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from decklog.ask.requests import Request
     from decklog.cli.searching import Search
 
-_HELP: Final = """Show an object as the log last shows it, at a time or at its end.
+_HELP: Final = """Show an object as the log last shows it, at a time.
 
 \b
 decklog get deploy/web -n shop --at 2026-01-31T14:05:00Z -f audit.log
@@ -46,7 +46,7 @@ Exit code 1: no manifest is known."""
 @click.option("-n", "--namespace", metavar="NAME", help="Of the object; needed if several bear its name.")
 @click.option("--at", metavar="TIME", help="Written as for --since; without it: at the end of the log.")
 @click.option("--show-managed-fields", is_flag=True, help="Keep metadata.managedFields.")
-@search_options(("yaml", "json", "manifest"))
+@search_options(("yaml", "json", "manifest"), policy=True)
 def command(
     search: Search, words: tuple[str, ...], namespace: str | None, at: str | None, show_managed_fields: bool
 ) -> None:

@@ -61,7 +61,7 @@ Exit code 1: nothing was found."""
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changed.")
 @click.option("--status", is_flag=True, help="Also what controllers wrote to its status.")
 @click.option("--attempts", is_flag=True, help="Also what failed, and dry runs.")
-@search_options(("text", "json"))
+@search_options(("text", "json"), policy=True)
 def command(
     search: Search, words: tuple[str, ...], namespace: str | None, diff: bool, status: bool, attempts: bool
 ) -> None:

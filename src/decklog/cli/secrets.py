@@ -41,7 +41,7 @@ Exit code 1: nobody touched any."""
 @click.option("-n", "--namespace", multiple=True, metavar="NAME", help="Of the secret; repeatable.")
 @click.option("--user", multiple=True, metavar="NAME", help="Only this user; repeatable, -NAME for not.")
 @click.option("--verb", multiple=True, metavar="VERB", help="get, list, watch, create, update, patch, delete ...")
-@search_options(("table", "wide", "json"))
+@search_options(("table", "wide", "json"), policy=True)
 def command(
     search: Search, names: tuple[str, ...], namespace: tuple[str, ...], user: tuple[str, ...], verb: tuple[str, ...]
 ) -> None:
