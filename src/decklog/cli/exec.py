@@ -31,7 +31,7 @@ decklog exec audit.log
 decklog exec -n shop --user alice --since 7d -f /var/log/kubernetes
 decklog exec --kind cp --kind exec -o json audit.log
 
-Commands, attachments, forwarded ports, copied files, debug containers. A session has its start, its end and its command;
+Commands, attachments, forwarded ports, copied files, debug containers. A session has its start, end and command;
 what was typed is in no audit log. Where the policy leaves out the stages ResponseStarted or ResponseComplete, start or
 end are not known. "cp" is the tar that kubectl cp runs; "debug" an ephemeral container; "kubelet" the same deeds
 through a node's proxy. A session that the server let through may still have failed in the pod (no such command).
