@@ -110,7 +110,8 @@ def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False,
             if objects:
                 positional, values["things"] = told_apart(positional)
             files = _chosen(positional, filename)
-            search = Search(files, rotated, start, end, output, verify_lines, values.pop("policy", None) or "")
+            asked_of = (values.pop("policy") or "") if policy else ""
+            search = Search(files, rotated, start, end, output, verify_lines, asked_of)
             return command(*args, **values, search=search)
 
         with_options: Callable[..., Any] = with_search
