@@ -152,11 +152,12 @@ def _best(commands: list[Command], rounds: int) -> dict[str, Taken]:
 _MEASURED = """
 import json, resource, subprocess, sys, time
 begun = time.perf_counter()
-done = subprocess.run(sys.argv[1], shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+done = subprocess.run(sys.argv[1], shell=True, capture_output=True)
 took = time.perf_counter() - begun
 print(json.dumps([done.returncode, took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
 """
-"""Runs a command from a process of its own, whose children are that command alone: so the peak is its peak."""
+"""Runs a command from a process of its own, whose children are that command alone: so the peak is its peak.
+Its output is read: grep stops at the first match if it sees that nobody does."""
 
 
 def _run(command: Command) -> Taken:
