@@ -206,6 +206,7 @@ ANSWERS: Final[dict[str, tuple[str, ...]]] = {
     "--until 2026-03-01T10:10:00Z": ("bob", "carol"),
     "decklog query --resource mutatingwebhookconfigurations,validatingwebhookconfigurations,"
     "validatingadmissionpolicies,apiservices,crd --verb create,update,patch,delete": ("ole",),
+    "decklog rbac alice": ("deployments", "delete"),
     "decklog secrets": ("with the secrets' values",),
     "decklog top --by user,resource": ("carol",),
     "decklog timeline": ("2026-03-01",),
