@@ -31,6 +31,8 @@ decklog = Helm(
         "secrets": Entry("decklog.cli.secrets", "Say who touched which secret, how, and how often."),
         "top": Entry("decklog.cli.top", "Count requests: who, or what, makes most of them."),
         "timeline": Entry("decklog.cli.timeline", "Draw the number of requests over time."),
+        "deprecated": Entry("decklog.cli.deprecated", "Say which clients call deprecated APIs."),
+        "rbac": Entry("decklog.cli.rbac", "Write the least RBAC roles for what a user or group did."),
         "sql": Entry("decklog.cli.sql", "Run one SELECT over a log, read-only, in DuckDB's dialect."),
         "export": Entry("decklog.cli.export", "Write a log in another format."),
         "policy": Entry("decklog.cli.policy", "Check audit policies, and find out what they record."),
