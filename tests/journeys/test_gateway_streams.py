@@ -247,3 +247,23 @@ def test_client_gone_while_it_sends_a_body() -> None:
         assert [stage for stage, _ in await gateway.until_told(2)] == ["RequestReceived", "ResponseComplete"]
 
     play(ok, scene)
+
+
+@pytest.mark.parametrize("echoes", [True, False], ids=["echoes IDs", "does not"])
+def test_refused_upgrade_of_an_upstream(*, echoes: bool) -> None:
+    """A refusal without Audit-Id counts as written after the hijack (101) only where the upstream echoes IDs at all."""
+
+    async def script(call: Call) -> None:
+        if call.request.value(b"upgrade") is None:
+            await call.answer(200, b"{}", *([b"Audit-Id: " + (call.request.value(b"audit-id") or b"")] * echoes))
+        else:
+            await call.answer(403, b"no")
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        await client.send(GET_POD)
+        assert (await client.answer()).code == 200
+        await client.send(EXEC)
+        assert (await client.answer()).code == 403
+        assert (await gateway.until_told(5))[2:] == lasting(101 if echoes else 403)
+
+    play(script, scene)

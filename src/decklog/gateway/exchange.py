@@ -339,9 +339,11 @@ class Exchange:
         lines, content_type, encoding, identified = self._gateway.forwarding.response(head)
         code = head.code
         if self.upgrades:
-            code = hijacked(code, upgrade=True, audit_id_echoed=identified)
-        elif not identified:
-            lines.append(b"Audit-Id: %b\r\n" % self._audit_id)
+            code = hijacked(code, upgrade=self._gateway.echoes_ids, audit_id_echoed=identified)
+        else:
+            self._gateway.echoes_ids = identified
+            if not identified:
+                lines.append(b"Audit-Id: %b\r\n" % self._audit_id)
         if code == 401:
             self._unauthorized(witness)
         beginning = data if pieces is None else b"".join(pieces[:1])

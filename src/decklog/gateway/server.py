@@ -124,6 +124,8 @@ class Gateway:
         self.replaces_odd_ids = options.audit_id == "replace-odd"
         host = access.host if ":" not in access.host else f"[{access.host}]"
         self.forwarding = Forwarding(f"{host}:{access.port}".encode(), is_identity, access.base_path)
+        self.echoes_ids = True
+        """Whether the last ordinary answer of the upstream named its audit ID: a kube-apiserver always does."""
         self.stopping = False
         self.now = clock()
         """The loop's time, as of the last sweep: good enough for deadlines of seconds, and free."""
