@@ -56,7 +56,7 @@ decklog top --by rule --policy audit-policy.yaml audit.log
     type=click.IntRange(min=0),
     help="So many rows; 0 for all.",
 )
-@search_options(FORMATS)
+@search_options(FORMATS, policy=True)
 @narrowed
 def command(search: Search, query: Query, by: str, limit: int) -> None:
     """Count requests."""
