@@ -88,7 +88,8 @@ class CrashDisk(LaxDisk):
         self.log.append(("truncate", self._files[fd], size))
 
     def sync_dir(self, directory: Path) -> None:
-        self.log.append(("sync_dir", directory))
+        if directory.is_relative_to(self.root):
+            self.log.append(("sync_dir", directory))
 
     def rename(self, old: Path, new: Path) -> None:
         super().rename(old, new)

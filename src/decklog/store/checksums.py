@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import binascii
 import os
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ except ImportError:
     from zlib import crc32  # 4 GB/s; the same sum
 
 SUFFIX: Final = ".sums"
+_KEY: Final = struct.Struct(f"{KEY_BYTES}s")
 _READ_BYTES: Final = 1 << 20
 _GROUP_BYTES: Final = 1 << 20
 """About how much goes into a group that is computed again."""
@@ -58,8 +60,7 @@ class Group:
 
     def each_key(self) -> Iterator[bytes]:
         """Give the keys one by one."""
-        keys = self.keys
-        return (keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES))
+        return (key for (key,) in _KEY.iter_unpack(self.keys))
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,11 +258,10 @@ class Journal:
 
     def _fresh(self, items: Sequence[Item], keys: dict[bytes, None]) -> list[bytes]:
         """Give the lines of those that are not stored, and add them to the group's `keys`."""
-        recent = self._recent
+        found = [item.identity[:KEY_BYTES] for item in items]
         lines: list[bytes] = []
-        for item in items:
-            key = item.identity[:KEY_BYTES]
-            if key not in keys and key not in recent:
+        for item, key, known in zip(items, found, self._recent.known(found), strict=True):
+            if not known and key not in keys:
                 keys[key] = None
                 lines.append(item.line)
         return lines

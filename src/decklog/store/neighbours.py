@@ -94,10 +94,9 @@ class Neighbours:
 
     def _take(self, path: Path, at: int) -> int:
         """Take the groups from an offset on; gives the offset behind them."""
-        recent = self._recent
         for line in checksums.read_lines(self._disk, path, at):
             group = checksums.parse(line)
             if isinstance(group, Group):
-                recent.add(key for key in group.each_key() if key not in recent)
+                self._recent.add(group.each_key())
             at += len(line) + 1
         return at

@@ -1,6 +1,6 @@
 """The memory of what was stored lately: bounded, exact within its bound.
 
-Identities are spread by their first bytes over buckets; each bucket forgets its oldest when it is full. So memory has
+Identities are spread by their hash over buckets; each bucket forgets its oldest when it is full. So memory has
 a bound, and there is no moment at which much is forgotten. An event that comes again after it was forgotten is stored
 a second time; compaction and answers let one of the two through.
 
@@ -33,33 +33,26 @@ class Recent:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._count = max(1, capacity // _BUCKET_KEYS)
-        self._buckets: list[bytearray | None] = [None] * self._count
+        self._buckets = [bytearray() for _ in range(self._count)]
         self.capacity = self._count * _BUCKET_KEYS
 
-    def __contains__(self, key: bytes) -> bool:
-        bucket = self._buckets[int.from_bytes(key[:4], "big") % self._count]
-        return bucket is not None and _position(bucket, key) >= 0
+    def known(self, keys: Iterable[bytes]) -> list[bool]:
+        """Tell of each key whether it is here.
+
+        A bucket is searched without regard to where a key begins in it: a find across two keys is a collision of hashes
+        like any other.
+        """
+        buckets, count = self._buckets, self._count
+        return [buckets[hash(key) % count].find(key) >= 0 for key in keys]
 
     def add(self, keys: Iterable[bytes]) -> None:
-        """Remember `keys`, each of KEY_BYTES and none of them here yet."""
+        """Remember `keys`, each of KEY_BYTES. One that is here already only takes room."""
         buckets, count = self._buckets, self._count
         for key in keys:
-            number = int.from_bytes(key[:4], "big") % count
-            bucket = buckets[number]
-            if bucket is None:
-                buckets[number] = bytearray(key)
-                continue
+            bucket = buckets[hash(key) % count]  # which nobody can foresee: no sender can fill a bucket on purpose
             bucket += key
             if len(bucket) > _BUCKET_BYTES:
                 del bucket[:KEY_BYTES]
 
     def __len__(self) -> int:
-        return sum(len(bucket) for bucket in self._buckets if bucket) // KEY_BYTES
-
-
-def _position(bucket: bytearray, key: bytes) -> int:
-    """Find a key at a key's place; -1: it is not there. Across two keys it would be there by chance only."""
-    at = bucket.find(key)
-    while at > 0 and at % KEY_BYTES:
-        at = bucket.find(key, at + 1)
-    return at
+        return sum(map(len, self._buckets)) // KEY_BYTES
