@@ -243,7 +243,7 @@ def test_a_second_receiver_on_the_same_store_is_refused(tmp_path: Path) -> None:
     """Each journal has one writer."""
     certify(tmp_path)
     first, second = (receiver(tmp_path, "--workers", "1") for _ in range(2))
-    with first, pytest.raises(AssertionError, match="journal .* is in use"):
+    with first, pytest.raises(AssertionError, match=r"journal .* is in use"):
         second.__enter__()
 
 

@@ -165,19 +165,13 @@ class ReceiverWorker:
             spill_bytes=options.spill_bytes,
             is_low=self._is_low,
         )
-        try:
-            quarantine.open()
-            space.clear()
-        except OSError as error:
-            raise DecklogError(
-                f"{quarantine.folder}: {error.strerror}: give --store a directory of your own"
-            ) from error
 
         async def keep(lines: Sequence[bytes]) -> Appended:
             return await journal.append([Item(line, identity_of(cluster, line)) for line in lines])
 
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(journal)
+            _open(quarantine, space)  # not before: the lock of the journal is also that of the quarantine
             self._receiver = Receiver(
                 options,
                 keep=keep,
@@ -231,6 +225,14 @@ class ReceiverWorker:
             logger.warning("worker %d: the old certificates stay in use: %s", self._worker.number, error)
             return
         await self._receiver.relisten(self._context())
+
+
+def _open(quarantine: Quarantine, space: Space) -> None:
+    try:
+        quarantine.open()
+        space.clear()
+    except OSError as error:
+        raise DecklogError(f"{quarantine.folder}: {error.strerror}: give --store a directory of your own") from error
 
 
 def senders(settings: ReceiverSettings) -> Senders:
