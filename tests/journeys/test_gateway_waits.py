@@ -125,6 +125,25 @@ def test_slow_upload_leaves_the_upstream_its_time() -> None:
     play(script, scene, options=GatewayOptions(response_timeout_s=20.0, body_grace_s=60.0))
 
 
+def test_upload_that_the_upstream_holds_up_is_not_stalled() -> None:
+    """The time in which the upstream takes nothing is not counted against the client's body."""
+
+    async def scene(gateway: Running, client: RawClient) -> None:
+        await client.send(b"POST " + PODS + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nx")
+        await until(lambda: gateway.upstream.requests)
+        (connection,) = gateway.gateway._clients  # because: deadlines are looked at by hand
+        await until(lambda: _taken(connection) == 1)
+        connection.hold(paused=True)
+        gateway.gateway.now += 60.0
+        connection.sweep(gateway.gateway.now)
+        connection.hold(paused=False)
+        connection.sweep(gateway.gateway.now)
+        await client.send(b"y")
+        assert (await client.answer()).code == 200
+
+    play(ok, scene)
+
+
 def _taken(connection: ClientConnection) -> int:
     return connection.exchange.request_bytes if connection.exchange is not None else 0
 

@@ -169,6 +169,8 @@ class ClientConnection(asyncio.Protocol):
     def hold(self, *, paused: bool) -> None:
         """Read no more for now, or again."""
         self._hold(paused=paused)
+        if not paused:
+            self._body_since = self._gateway.now  # what was not read meanwhile is not the client's fault
         if not paused and self._buffer and not self.tunnel:
             self._advance()
 
