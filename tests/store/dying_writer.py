@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from backends.faulty_disk import FaultyDisk
 from store.journal_peers import items, journal
@@ -29,8 +29,8 @@ from store.journal_peers import items, journal
 if TYPE_CHECKING:
     from decklog.store.journal import Journal
 
-LIVES_S = 0.25
-"""The longest life of a child that is killed at random, counted from when it stores."""
+LIVES_S = 0.15
+"""The longest life of a child that is killed at random: three of four are counted from when it stored something new."""
 BATCH = 40
 SENDERS = 4
 
@@ -43,9 +43,12 @@ async def live(directory: Path, life: int, seed: int, disk: FaultyDisk, batches:
     again = sorted(_last_life(directory, "sent"))
     begun = time.monotonic()
     async with journal(directory / "store", disk, segment_bytes=200_000) as opened:
-        os.write(ready, json.dumps({"opened_s": time.monotonic() - begun}).encode())
+        os.write(ready, b"%.6f\n" % (time.monotonic() - begun))
         for at in range(0, len(again), BATCH):
             await _send(opened, again[at : at + BATCH], None, taken)
+        first = life * 10_000_000 + 9_000_000
+        await _send(opened, [first], sent, taken)
+        os.write(ready, b"stored\n")
         await asyncio.gather(
             *(
                 _send_on(opened, life * 10_000_000 + sender * 1_000_000, batches, chance, sent, taken)
@@ -78,7 +81,7 @@ def _last_life(directory: Path, name: str) -> set[int]:
     return {number for number in numbers if number // 10_000_000 == last}
 
 
-def child(directory: Path, life: int, seed: int, disk: FaultyDisk, batches: int | None = None) -> tuple[int, int]:
+def child(directory: Path, life: int, seed: int, disk: FaultyDisk, batches: int | None = None) -> tuple[int, BinaryIO]:
     """Fork a child; gives its process ID and what tells that it is open."""
     directory.mkdir(parents=True, exist_ok=True)
     heard, ready = os.pipe()
@@ -88,33 +91,35 @@ def child(directory: Path, life: int, seed: int, disk: FaultyDisk, batches: int 
         asyncio.run(live(directory, life, seed, disk, batches, ready))
         os._exit(0)
     os.close(ready)
-    return process, heard
+    return process, os.fdopen(heard, "rb")
 
 
 def ended_well(process: int) -> bool:
     return os.waitpid(process, 0)[1] == 0
 
 
-def opening_s(heard: int) -> float | None:
+def opening_s(heard: BinaryIO) -> float | None:
     """Wait until the child is open; None: it died before."""
-    said = os.read(heard, 4096)
-    os.close(heard)
-    return float(json.loads(said)["opened_s"]) if said else None
+    said = heard.readline()
+    return float(said) if said else None
 
 
 def kill_at_random(directory: Path, count: int, seed: int) -> dict[str, float]:
     chance = random.Random(seed)
-    longest = begun = 0.0
+    longest = 0.0
     effective, stored, seconds = 0, 0, 0.0
     for life in range(1, count + 1):
         process, heard = child(directory, life, seed, FaultyDisk())
         longest = max(longest, opening_s(heard) or 0.0)
+        if chance.random() < 0.75:
+            heard.readline()
         begun = time.monotonic()
         handle = os.pidfd_open(process)
         select.select([handle], [], [], chance.uniform(0.002, LIVES_S))
         os.kill(process, signal.SIGKILL)
         os.close(handle)
         ended_well(process)
+        heard.close()
         seconds += time.monotonic() - begun
         taken = (directory / "taken").read_bytes().count(b"\n")
         effective += taken > stored
@@ -125,8 +130,10 @@ def kill_at_random(directory: Path, count: int, seed: int) -> dict[str, float]:
 def finish(directory: Path, life: int, seed: int) -> float:
     """Send the rest, unharmed."""
     process, heard = child(directory, life, seed, FaultyDisk(), 0)
-    took = opening_s(heard)
-    if not ended_well(process) or took is None:
+    with heard:
+        took = opening_s(heard)
+        ended = ended_well(process)
+    if not ended or took is None:
         raise SystemExit(f"the last run in {directory} failed")
     return took
 
@@ -134,15 +141,17 @@ def finish(directory: Path, life: int, seed: int) -> float:
 def kill_at_each_call(directory: Path, kind: str, count: int, seed: int) -> dict[str, float]:
     begun = directory / "0"
     process, heard = child(begun, 1, seed, FaultyDisk(), 3)
-    longest = opening_s(heard) or 0.0
-    if not ended_well(process):
+    with heard:
+        longest = opening_s(heard) or 0.0
+        ended = ended_well(process)
+    if not ended:
         raise SystemExit("the first run failed")
     for at in range(1, count + 1):
         place = directory / str(at)
         shutil.copytree(begun, place)
         process, heard = child(place, 2, seed, FaultyDisk(kind, at), 40)
-        opening_s(heard)
         survived = ended_well(process)
+        heard.close()
         longest = max(longest, finish(place, 3, seed))
         if survived:
             return {"kills": at - 1, "opening_s": longest}
