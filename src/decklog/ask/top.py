@@ -179,5 +179,5 @@ def _step(first: int, last: int, buckets: int, finest: int) -> int:
     for step in STEPS:
         if step >= finest and last // step - first // step < buckets:
             return step
-    days = (last - first) // 86_400 // max(buckets, 1) + 1
+    days = (last - first) // 86_400 // max(buckets - 1, 1) + 1  # one bucket less: the first begins before the window
     return days * 86_400
