@@ -79,3 +79,19 @@ def test_an_absolute_target_loses_its_front_and_goes_nowhere_else() -> None:
     for target in (b"https://elsewhere/api", b"ftp://here:8443/", b"api"):
         with pytest.raises(HeadError):
             check_target(head(target=target))
+
+
+OUTSIDE = ("/../c-2/api", "/a/..", "/./a", "/%2e%2E/c-2", "/a/.%2e/b", "/a%2f..%2fb", "/..\\b", "/a/..;x/b", "/..#")
+INSIDE = ("/api/v1/namespaces/a..b/pods/.c", "/api?x=/../y", "/...", "/.well-known/jwks", "/a.%2eb")
+
+
+@pytest.mark.parametrize("target", [*OUTSIDE, *INSIDE])
+def test_no_path_leads_out_of_the_upstream_s_own(target: str) -> None:
+    """Segments of dots are refused where the upstream stands beneath a path, and pass where it has a host of its own."""
+    read = head(target=target.encode())
+    check_target(read)
+    if target in INSIDE:
+        check_target(read, b"/clusters/c-1")
+    else:
+        with pytest.raises(HeadError, match="dots"):
+            check_target(read, b"/clusters/c-1")

@@ -270,7 +270,7 @@ class ClientConnection(asyncio.Protocol):
             return False
         try:
             request = gateway.heads.request(head)
-            check_target(request)
+            check_target(request, gateway.forwarding.base_path)
         except HeadError as error:
             self._refuse(head, error)
             return False

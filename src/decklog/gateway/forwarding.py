@@ -37,6 +37,7 @@ _HOP: Final = frozenset(
 )
 _RESPONSE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade"})
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#]*)")
+_DOTS: Final = re.compile(rb"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\;#]|%2f|%5c|%3b|%23|$)", re.IGNORECASE)
 _KNOWN_LINES: Final = 4096
 _KNOWN_BYTES: Final = 512
 """Lines whose fate is kept: how many, and how long ones."""
@@ -66,7 +67,8 @@ class Forwarding:
 
     def __init__(self, host: bytes, is_identity: Callable[[bytes], bool], base_path: bytes = b"") -> None:
         self._host = host
-        self._base_path = base_path
+        self.base_path = base_path
+        """What stands before the path of every request; nearly always nothing."""
         self._is_identity = is_identity
         self._requested: dict[Pair, Written] = {}
         self._answered: dict[Pair, Written] = {}
@@ -139,7 +141,7 @@ class Forwarding:
             target = target[absolute.end() :]
             if target[:1] != b"/":
                 target = b"/" + target
-        return self._base_path + target if self._base_path and target[:1] == b"/" else target
+        return self.base_path + target if self.base_path and target[:1] == b"/" else target
 
     def response(self, head: ResponseHead) -> tuple[list[bytes], str, str, bool]:
         """Write the head of an answer for the client, but for its end.
@@ -178,11 +180,17 @@ def _kept(lines: dict[Pair, Written], pair: Pair, kind: int) -> Written:
 _WITHOUT_BODY: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"DELETE", b"CONNECT"})
 
 
-def check_target(head: RequestHead) -> None:
-    """Refuse, by HeadError, what we do not forward: another host's absolute target, a body before an upgrade."""
+def check_target(head: RequestHead, base_path: bytes = b"") -> None:
+    """Refuse, by HeadError, what we do not forward: another host's absolute target, a body before an upgrade.
+
+    Where the upstream has a `base_path`, a path that could lead out of it, too: a server there that resolves dots
+    would serve another cluster than the one that the request is recorded for.
+    """
     if head.upgrade and head.length:
         raise HeadError("an upgrade request with a body")
     target = head.target
+    if base_path and _DOTS.search(target.partition(b"?")[0]) is not None:
+        raise HeadError("a path with dots for segments")
     if target[:1] == b"/" or target == b"*" or head.method == b"CONNECT":
         return
     absolute = _ABSOLUTE.match(target)
