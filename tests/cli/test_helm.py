@@ -59,7 +59,7 @@ def test_the_overview_imports_no_command() -> None:
     ("args", "code", "says"),
     [
         (["qeury"], 2, "decklog: there is no command 'qeury' (did you mean 'query'?): see 'decklog --help'\n"),
-        (["frobnicate"], 2, "decklog: there is no command 'frobnicate': see 'decklog --help'\n"),
+        (["xyzzy"], 2, "decklog: there is no command 'xyzzy': see 'decklog --help'\n"),
         (["--frob"], 2, "decklog: no such option '--frob': see 'decklog --help'\n"),
         (["query", "--xyzzy"], 2, "decklog: no such option '--xyzzy': see 'decklog query --help'\n"),
         (["show"], 2, "decklog: missing argument 'AUDIT-ID': see 'decklog show --help'\n"),

@@ -181,15 +181,21 @@ class Splitter:
 
     def _run(self, items: list[bytes], at: int) -> int:
         """Take items for as long as each is followed by one that begins as the first did."""
-        buffer, separator = self._buffer, self._separator
-        find, take = buffer.find, items.append
-        while (found := find(separator, at)) >= 0 and found - at < self._item_limit:
-            try:
-                take(line_of(buffer[at : found + 1]))
-            except UnsplitError:
-                break  # what looks like an end may stand inside of an item
+        buffer, separator, limit = self._buffer, self._separator, self._item_limit
+        find, take, outline_of = buffer.find, items.append, _outline
+        begun = at
+        try:
+            while (found := find(separator, at)) >= 0 and found - at < limit:
+                item = buffer[at : found + 1]
+                outline = outline_of(item)  # as `line_of` does: its frame would be a tenth of the work
+                if not (outline.stage or outline.audit_id):
+                    break
+                take(_on_one_line(item) if b"\n" in item or b"\r" in item else item)
+                at = found + 2
+        except (*_FAILURES, UnsplitError):
+            """What looks like an end may stand inside of an item."""
+        if at != begun:
             self._scanned = (0, 0)
-            at = found + 2
         self._at = at
         return at
 
