@@ -87,7 +87,7 @@ INSIDE = ("/api/v1/namespaces/a..b/pods/.c", "/api?x=/../y", "/...", "/.well-kno
 
 @pytest.mark.parametrize("target", [*OUTSIDE, *INSIDE])
 def test_no_path_leads_out_of_the_upstream_s_own(target: str) -> None:
-    """Segments of dots are refused where the upstream stands beneath a path, and pass where it has a host of its own."""
+    """Segments of dots are refused where the upstream stands beneath a path, and pass where it has its own host."""
     read = head(target=target.encode())
     check_target(read)
     if target in INSIDE:
