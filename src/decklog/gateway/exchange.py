@@ -13,7 +13,7 @@ waited for (a token nobody knows yet, a sink that takes its time, a new connecti
 | it does not answer in time | 504 Status | ResponseComplete with it |
 | the client goes away | | ResponseComplete with the code so far; ``Connection closed early`` if there is none |
 | the client goes away in the middle of its body | | ResponseComplete with 500, as kube-apiserver |
-| the gateway stops while somebody is asked | the connection ends | ResponseComplete with 503; nobody known yet: ResponseStarted |
+| the gateway stops while somebody is asked | | ResponseComplete with 503; ResponseStarted, if nobody is known |
 | a fault of our own | 500, or the connection ends | Panic |
 """
 
