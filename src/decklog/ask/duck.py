@@ -41,6 +41,11 @@ MEMORY_MB: Final = 700
 """DuckDB's share; with our own readers it stays below a gigabyte."""
 ROWS_A_FILE: Final = 20_000
 
+_ONE_SELECT: Final = "SQL: one SELECT is run, nothing else: the log is only read"
+_QUERY: Final = re.compile(
+    r"(?:\s|--[^\n]*\n|\()*(?:select|with|from|values|table|describe|show|summarize|explain|pivot|unpivot)\b",
+    re.IGNORECASE,
+)
 _SIZES: Final = Sizes(piece=PIECE_BYTES)
 _OBJECT_BYTES: Final = 256 << 20
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -50,10 +55,34 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 class Tables:
     """A database with the tables ``events`` and ``requests``."""
 
-    connection: duckdb.DuckDBPyConnection
     folder: Path
+    memory_mb: int
+    threads: int
     coverage: Coverage = field(default_factory=Coverage)
-    closed: bool = False
+    _connection: duckdb.DuckDBPyConnection | None = None
+    _closed: bool = False
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The database; opened late, because it has threads, and a process with threads should not fork."""
+        if self._connection is None:
+            settings: dict[str, Any] = {
+                "memory_limit": f"{self.memory_mb}MB",
+                "threads": self.threads,
+                "temp_directory": str(self.folder / "spilled"),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+                "python_enable_replacements": False,
+            }
+            self._connection = duckdb.connect(str(self.folder / "log.duckdb"), config=settings)
+            self._connection.execute("SET TimeZone = 'UTC'")
+        return self._connection
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._connection is not None:
+            self._connection.close()
 
     def load(
         self,
@@ -132,30 +161,20 @@ class Tables:
 
     def close_doors(self) -> None:
         """From here on SQL reaches nothing but the tables: no file, no extension, no setting, no Python variable."""
-        if not self.closed:
+        if not self._closed:
             self.connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-            self.closed = True
+            self._closed = True
 
 
 @contextmanager
 def tables(*, memory_mb: int = MEMORY_MB, threads: int = 2) -> Iterator[Tables]:
     """Give an empty database; it is gone afterwards."""
     with TemporaryDirectory(prefix="decklog-sql-") as folder:
-        settings: dict[str, Any] = {
-            "memory_limit": f"{memory_mb}MB",
-            "threads": threads,
-            "temp_directory": str(Path(folder, "spilled")),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "python_enable_replacements": False,
-        }
-        connection = duckdb.connect(str(Path(folder, "log.duckdb")), config=settings)
+        made = Tables(Path(folder), memory_mb, threads)
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield Tables(connection, Path(folder))
+            yield made
         finally:
-            connection.close()
+            made.close()
 
 
 @dataclass(slots=True)
@@ -169,9 +188,9 @@ class Answer:
 
 
 def check(sql: str) -> None:
-    """Refuse at once, before a log is read, what is not one SELECT; raises DecklogError."""
-    with duckdb.connect() as connection:
-        _statement(connection, sql)
+    """Refuse at once, before a log is read, what does not begin as a query does; raises DecklogError."""
+    if _QUERY.match(sql) is None:
+        raise DecklogError(_ONE_SELECT)
 
 
 def _statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
@@ -180,7 +199,7 @@ def _statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statem
     except duckdb.Error as error:
         raise DecklogError(f"SQL: {_words(error)}") from None
     if len(statements) != 1 or statements[0].type not in {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}:
-        raise DecklogError("SQL: one SELECT is run, nothing else: the log is only read")
+        raise DecklogError(_ONE_SELECT)
     return statements[0]
 
 
