@@ -365,7 +365,7 @@ def test_what_waits_in_quarantine_is_taken_apart_after_a_restart(tmp_path: Path)
 
     async def first() -> None:
         async with receiving(tmp_path) as running:
-            running.receiver._behind._take_all_apart = lambda: asyncio.sleep(0)  # type: ignore[method-assign]  # because: killed before it came to that
+            running.receiver._behind._take_all_apart = lambda **_: asyncio.sleep(0)  # type: ignore[method-assign]  # because: killed before it came to that
             assert (await running.post(event_list([*EVENTS, POISON[0][1]]))).code == 200
             assert running.lines() == []
 

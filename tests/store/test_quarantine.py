@@ -30,7 +30,7 @@ def test_a_body_comes_back_as_it_was(tmp_path: Path) -> None:
     first = opened(tmp_path)
     paths = [first.keep([b"one ", b"body"], ORIGIN), first.keep([b"\n{another\n"], ORIGIN)]
     quarantine = opened(tmp_path)
-    assert quarantine.waiting() == paths
+    assert [path for path, _ in quarantine.waiting()] == paths
     with quarantine.read(paths[0]) as reading:
         assert (reading.origin, reading.size) == (ORIGIN, 8)
         assert (reading.at(3, 0), reading.at(100, 4), reading.at(1, 8)) == (b"one", b"body", b"")
@@ -77,8 +77,8 @@ def test_a_disk_that_fails_is_told(tmp_path: Path, call: int, kind: str) -> None
     except OSError:
         assert disk.met
     else:
-        assert opened(tmp_path).waiting() == [path]
-    for path in opened(tmp_path).waiting():
+        assert [found for found, _ in opened(tmp_path).waiting()] == [path]
+    for path, _ in opened(tmp_path).waiting():
         with quarantine.read(path) as reading:
             assert reading.at(99, 0) == b"0123456789" * 3
 

@@ -1,7 +1,7 @@
 """Behind: takes apart what is in quarantine, after the sender has its answer, and after a restart.
 
-One body at a time, in a thread: its events go to the journal, what is no event that can be read stays. A kill at any
-point repeats a body from its beginning; what was stored of it already is stored once.
+One large and one small body at a time, in threads: their events go to the journal, what is no event that can be read
+stays. A kill at any point repeats a body from its beginning; what was stored of it already is stored once.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BATCH_BYTES: Final = 1 << 20
 BATCH_ITEMS: Final = 4096
+LARGE_BYTES: Final = 4 << 20
 HELD_LIMIT: Final = 1000
 """Items of one body that are written down one by one; with more of them the body stays as a whole."""
 AGAIN_S: Final = 5.0
@@ -57,43 +58,42 @@ class Behind:
         self._quarantine = quarantine
         self._keep = keep
         self._told = told
-        self._news = asyncio.Event()
+        self._news = (asyncio.Event(), asyncio.Event())
         self._stopping = False
-        self.waiting = 0
-        """Bodies that are still to be taken apart, as far as is known."""
 
     def more(self) -> None:
         """Hear that there is another body."""
-        self.waiting += 1
-        self._news.set()
+        for news in self._news:
+            news.set()
 
     def stop(self) -> None:
         """End after the window that is being looked at; what is left is done after the next start."""
         self._stopping = True
-        self._news.set()
+        self.more()
 
     async def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `stop`, at a large and at a small body at the same time: an hour's work holds up no batch."""
+        await asyncio.gather(self._lane(self._news[0], large=False), self._lane(self._news[1], large=True))
+
+    async def _lane(self, news: asyncio.Event, *, large: bool) -> None:
         while not self._stopping:
-            self._news.clear()
+            news.clear()
             limit_s = None
             try:
-                await self._take_all_apart()
+                await self._take_all_apart(large=large)
             except (OSError, DecklogError) as error:
                 logger.warning("a body waits in quarantine, it is tried again in %g s: %s", AGAIN_S, error)
                 limit_s = AGAIN_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit_s):
-                    await self._news.wait()
+                    await news.wait()
 
-    async def _take_all_apart(self) -> None:
-        paths = await asyncio.to_thread(self._quarantine.waiting)
-        self.waiting = len(paths)
-        for path in paths:
+    async def _take_all_apart(self, *, large: bool) -> None:
+        for path, size in await asyncio.to_thread(self._quarantine.waiting):
             if self._stopping:
                 return
-            await self._take_apart(path)
-            self.waiting -= 1
+            if (size > LARGE_BYTES) == large:
+                await self._take_apart(path)
 
     async def _take_apart(self, path: Path) -> None:
         loop = asyncio.get_running_loop()

@@ -94,9 +94,10 @@ class Quarantine:
                 writing.write(piece)
         return path
 
-    def waiting(self) -> list[Path]:
-        """List the bodies that are still to be taken apart, in the order in which they came."""
-        return sorted(self._folder / name for name in self._disk.list(self._folder) if name.endswith(BODY))
+    def waiting(self) -> list[tuple[Path, int]]:
+        """List the bodies that are still to be taken apart, in the order in which they came, each with its bytes."""
+        paths = sorted(self._folder / name for name in self._disk.list(self._folder) if name.endswith(BODY))
+        return [(path, self._disk.stat(path).st_size) for path in paths]
 
     def read(self, path: Path) -> Reading:
         """Open a body."""
