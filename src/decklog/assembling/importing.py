@@ -1,0 +1,107 @@
+"""Import: what other programs wrote down, put into a store. Here sources and store meet.
+
+Each event is stored as it came, once: what the store has already is passed over, by identity. So an import that was
+interrupted is run again, as is one of a log that has grown since.
+
+| An event that came | is stored as |
+|---|---|
+| on a line | that line |
+| in an envelope | the event, without the envelope |
+| over several lines | one line, compacted: the receiver does the same |
+| as another format's entry (GKE) | the event that was made of it |
+| as something that nobody can read | nothing: it is counted and named, the file still has it |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from decklog.audit.jsontext import compact
+from decklog.audit.wire import encode_event
+from decklog.errors import DecklogError
+from decklog.store.journal import Item, Journal, identity_of
+from decklog.store.known import Keys, add_journals
+from decklog.store.writer_files import JOURNAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from decklog.disk import Disk
+    from decklog.sources.record import Record
+
+BATCH_BYTES: Final = 8 << 20
+"""About how much one sync serves."""
+_BATCH_EVENTS: Final = 10_000
+_ODD: Final = re.compile(r"[^a-z0-9-]+")
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of the events that could be read."""
+
+    stored: int = 0
+    doubled: int = 0
+    """Those that the store had, and those that came twice."""
+
+
+def writer_name(cluster: str) -> str:
+    """Name the folder of the journal that imports of a cluster write to: one import a cluster at a time."""
+    if not cluster:
+        return "import"
+    digest = hashlib.sha256(cluster.encode()).hexdigest()[:8]  # names that differ in odd characters alone
+    return f"import-{_ODD.sub('-', cluster.lower())[:40].strip('-')}-{digest}"
+
+
+async def bring_in(records: Iterable[Record], store: Path, disk: Disk, *, cluster: str = "") -> Imported:
+    """Store the events of `records`; what is counted is on the device.
+
+    Raises DecklogError if the store cannot be used, or no longer: what was stored by then stays, and is not stored a
+    second time.
+    """
+    done = Imported()
+    try:
+        async with Journal(store / JOURNAL / writer_name(cluster), disk, cluster=cluster) as journal:
+            known = Keys()
+            add_journals(known, store, disk)
+            for batch in _batches(_items(records, cluster)):
+                fresh = [item for item in batch if known.add(item.identity)]
+                appended = await journal.append(fresh)
+                done.stored += appended.stored
+                done.doubled += len(batch) - appended.stored
+    except OSError as error:
+        raise DecklogError(
+            f"the store {store} cannot be written to: {error.strerror}: {done.stored:,} events are stored; "
+            "make room and run the same import again, it goes on from there"
+        ) from error
+    return done
+
+
+def _items(records: Iterable[Record], cluster: str) -> Iterator[Item]:
+    for record in records:
+        if record.event is not None:
+            line = _line_of(record)
+            yield Item(line, identity_of(cluster, line))
+
+
+def _line_of(record: Record) -> bytes:
+    if record.event is not None and record.provenance is not None and record.provenance.synthesised:
+        return encode_event(record.event)
+    line = record.line.strip()
+    return compact(line) if b"\n" in line or b"\r" in line else line
+
+
+def _batches(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.line)
+        if size >= BATCH_BYTES or len(batch) >= _BATCH_EVENTS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
