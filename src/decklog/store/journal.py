@@ -31,7 +31,7 @@ from decklog.errors import DecklogError
 from decklog.store import checksums, writer_files
 from decklog.store.checksums import Group
 from decklog.store.items import Appended, Item, identity_of
-from decklog.store.neighbours import Neighbours
+from decklog.store.neighbours import WINDOW_S, Neighbours
 from decklog.store.open_segment import OpenSegment
 from decklog.store.recent import KEY_BYTES, Recent
 
@@ -155,7 +155,7 @@ class Journal:
     def closed(self) -> list[Path]:
         """List finished segments that hold events, oldest first: these may be sealed, and removed then. Raises OSError.
 
-        `decklog.store.writer_files.remove` removes one with what stands beside it.
+        `decklog.store.writer_files.remove` removes one.
         """
         numbers = writer_files.numbers(self._disk, self.folder)[:-1]  # the newest keeps the number, open or not
         found = [writer_files.segment_path(self.folder, number) for number in numbers]
@@ -199,6 +199,10 @@ class Journal:
             with contextlib.suppress(OSError):
                 if not self._disk.stat(path).st_size:
                     writer_files.remove(self._disk, path)
+        self._forget()
+
+    def _forget(self) -> None:
+        writer_files.remove_stale_sums(self._disk, self.folder, self._clock() - WINDOW_S)
 
     def _remember(self) -> None:
         self._neighbours.catch_up(self._clock())
@@ -300,6 +304,7 @@ class Journal:
     def _turn(self, now: bool) -> None:
         for path in sorted(self._unfinished):
             self._finish_late(path)
+        self._forget()
         segment = self._segment
         if segment is None or not segment.whole:
             self._ready_segment()

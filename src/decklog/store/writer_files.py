@@ -1,8 +1,9 @@
 """A writer's folder: names, lock, the cluster's name, and the repair of what a crash left.
 
 ``DIR/journal/<writer>/`` holds ``NNNNNNNNNN.ndjson`` with ``.sums`` beside each, ``cluster`` and ``lock``. A number is
-never used twice: the newest segment always stays, and no other is ever written to. What a crash tore off is kept in
-``NNNNNNNNNN.torn``, if there is room: it was never acknowledged.
+never used twice: the newest segment always stays, and no other is ever written to. Checksums outlive a sealed segment
+by an hour: they hold the identities of what was stored lately. What a crash tore off is kept in ``NNNNNNNNNN.torn``, if
+there is room: it was never acknowledged.
 """
 
 from __future__ import annotations
@@ -135,14 +136,25 @@ def replace(disk: Disk, path: Path, data: bytes) -> None:
 
 
 def remove(disk: Disk, segment: Path) -> None:
-    """Remove a segment with what stands beside it. Raises OSError if the segment itself cannot be removed.
+    """Remove a segment that was sealed. Raises OSError if that cannot be done.
 
-    Never the newest of a folder: its number must stay.
+    Its checksums stay for a while: who stores the same event again must find it there. Never the newest of a folder:
+    its number must stay.
     """
     disk.unlink(segment)
-    for beside in (sums_of(segment), segment.with_suffix(TORN)):
-        with contextlib.suppress(OSError):
-            disk.unlink(beside)
+    with contextlib.suppress(OSError):
+        disk.unlink(segment.with_suffix(TORN))
+
+
+def remove_stale_sums(disk: Disk, folder: Path, before: float) -> None:
+    """Remove checksums last written before a moment whose segment is gone. What cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        names = set(disk.list(folder))
+        for name in names:
+            if name.endswith(checksums.SUFFIX) and name.removesuffix(checksums.SUFFIX) + SUFFIX not in names:
+                with contextlib.suppress(OSError):
+                    if disk.stat(folder / name).st_mtime < before:
+                        disk.unlink(folder / name)
 
 
 def is_finished(disk: Disk, segment: Path) -> bool:
