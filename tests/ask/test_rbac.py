@@ -91,6 +91,21 @@ def test_the_refused_is_no_use() -> None:
     assert list(found.refused) == [Permission("delete", "apps", "deployments", "shop", "web")]
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        event(verb="get", object_ref=None, request_uri="/*"),
+        event(verb="get", object_ref=ref("*", "shop", "web")),
+        event(verb="*"),
+        event(verb="get", object_ref=ref("pods", group="*")),
+    ],
+)
+def test_a_star_in_a_request_never_becomes_a_star_in_a_rule(one: Event) -> None:
+    """Who asks for a thing literally called * is not given everything."""
+    found = used("alice", one)
+    assert (found.used, len(found.starred)) == ({}, 1)
+
+
 def test_acting_as_somebody_else() -> None:
     """Who impersonates needs to; what is then done, the other needs."""
     both = event(impersonated_user=User("bob", groups=("ops", "system:authenticated")))

@@ -82,6 +82,9 @@ class Usage(Struct):
     refused: dict[Permission, Evidence] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
     """Which the log shows the user in."""
+    starred: dict[Permission, Evidence] = field(default_factory=dict)
+    """Used with a literal ``*`` in verb, group, resource or path, as only a made-up request has: in a rule it would
+    stand for everything."""
     is_user: bool = False
     """Somebody of this name was there; else it is a group's."""
 
@@ -115,12 +118,17 @@ def usage(requests: Iterable[Request], subject: str) -> Usage:
             continue
         kept = found.refused if refused else found.used
         for permission in _permissions(event, subject):
-            kept.setdefault(permission, Evidence()).add(event)
+            place = found.starred if _is_starred(permission) and not refused else kept
+            place.setdefault(permission, Evidence()).add(event)
         acting = event.impersonated_user or event.user
         if acting.username == subject:
             found.groups.update(acting.groups)
             found.is_user = True
     return found
+
+
+def _is_starred(one: Permission) -> bool:
+    return "*" in f"{one.verb} {one.group} {one.resource} {one.path}"
 
 
 def _is_refused(event: Event) -> bool:

@@ -116,6 +116,8 @@ def _refusals(found: Usage) -> Iterator[str]:
         yield "# Refused, and therefore not allowed above:"
         for one, seen in found.refused.items():
             yield f"# - {_words(one)}: {seen.requests:,} times; the last: {evidence_words(seen)}"
+    for one, seen in found.starred.items():
+        yield f"# Left out, because a rule cannot say it literally: {_words(one)}; the last: {evidence_words(seen)}"
 
 
 def _compare(found: Usage, given: list[dict[str, Any]], subject: str) -> bool:
