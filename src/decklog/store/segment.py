@@ -1,0 +1,265 @@
+"""Segments: closed journals become Parquet, one file a day, and files become part of the store.
+
+| step | what a crash after it leaves |
+|---|---|
+| written aside, read back and counted | a file aside, which the next one removes |
+| announced in the catalog | the same |
+| synced, renamed, its directory synced | a file that does not count, which the next one removes |
+| one transaction: it counts, what it is made of does not | files that count no more, which go after the grace period |
+| the grace period over, removed | nothing |
+
+So every event stands in exactly one file that counts. A journal segment that does not fit its checksums is left as it
+is: `decklog store check` names the damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+from zlib import crc32
+
+from decklog import line_files
+from decklog.errors import DecklogError
+from decklog.store import checksums, reading, writer_files
+from decklog.store.catalog import BLOCK_BYTES, SEALED, Catalog, SealedJournal, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from decklog.disk import Disk
+    from decklog.store.parquet import Engine, Made
+    from decklog.store.reading import JournalSegment
+
+SEGMENTS: Final = "segments"
+ASIDE: Final = "aside"
+LOCK: Final = "store.lock"
+GRACE_S: Final = 3600.0
+"""How long a file stays that counts no more: longer than any question takes."""
+_READ_BYTES: Final = 4 << 20
+
+logger = logging.getLogger(__name__)
+
+
+class Maintenance:
+    """The one who may change what counts in a store: holds its lock. Readers and writers of journals need it not."""
+
+    def __init__(
+        self, store: Path, disk: Disk, *, clock: Callable[[], float] = time.time, grace_s: float = GRACE_S
+    ) -> None:
+        self.store = store
+        self.disk = disk
+        self.clock = clock
+        self.grace_s = grace_s
+        self.aside = store / ASIDE
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Take the lock, remove what a crash left. Raises DecklogError if another one has it, or it cannot."""
+        try:
+            with ExitStack() as stack:
+                stack.callback(self.disk.close, self._lock())
+                self.catalog = stack.enter_context(Catalog(self.store, write=True))
+                shutil.rmtree(self.aside, ignore_errors=True)
+                line_files.make_directories(self.disk, self.aside)
+                self._remove_unfinished()
+                self._stack = stack.pop_all()
+        except OSError as error:
+            raise DecklogError(
+                f"cannot maintain the store {self.store}: {error.strerror}: give a store that you may write to"
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let go of the lock."""
+        self._stack.close()
+
+    def _lock(self) -> int:
+        try:
+            fd = self.disk.open(self.store / LOCK, os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            raise DecklogError(f"{self.store} is no store: give the directory that decklog receive writes to") from None
+        try:
+            free = line_files.lock(fd)
+        except OSError:
+            self.disk.close(fd)
+            raise
+        if not free:
+            self.disk.close(fd)
+            raise DecklogError(f"the store {self.store} is being maintained by another process: try again later")
+        return fd
+
+    def _remove_unfinished(self) -> None:
+        for path in self.catalog.unfinished():
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.unlink(self.store / path)
+            self.catalog.forget(path)
+
+    # What every change does
+
+    def publish(
+        self,
+        made: Sequence[Made],
+        kind: str,
+        *,
+        segments: Sequence[Segment] = (),
+        journals: Sequence[SealedJournal] = (),
+    ) -> list[Segment]:
+        """Let files count from now on, and what they were made of no more. Raises OSError, DecklogError."""
+        now_s = self.clock()
+        fresh = [self._described(one, kind, now_s) for one in made if one.rows]
+        self.catalog.announce(segment.path for segment in fresh)
+        for one, segment in zip((one for one in made if one.rows), fresh, strict=True):
+            target = self.store / segment.path
+            writer_files.make_folder(self.disk, target.parent)
+            self.disk.rename_noreplace(one.file, target)
+            self.disk.sync_dir(target.parent)
+        self.catalog.replace(fresh, now_s=now_s, segments=segments, journals=journals)
+        return fresh
+
+    def _described(self, made: Made, kind: str, now_s: float) -> Segment:
+        sha256, crcs, size = digest(self.disk, made.file, sync=True)
+        path = f"{SEGMENTS}/day={made.day}/{kind}-{sha256[:16]}-{int(now_s * 1000):013d}.parquet"
+        return Segment(
+            path=path,
+            kind=kind,
+            cluster=made.cluster,
+            day=made.day,
+            rows=made.rows,
+            raw_bytes=made.raw_bytes,
+            file_bytes=size,
+            min_time=made.min_time,
+            max_time=made.max_time,
+            sha256=sha256,
+            crcs=crcs,
+            made_s=now_s,
+        )
+
+    def remove_dead(self) -> int:
+        """Remove the files that count no more, their grace period over; gives how many. Raises OSError, DecklogError.
+
+        A clock that goes back only makes them stay longer.
+        """
+        before_s = self.clock() - self.grace_s
+        dead = self.catalog.dead(before_s)
+        for segment in dead:
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.unlink(self.store / segment.path)
+            self.catalog.forget(segment.path)
+        journals = self.catalog.removable(before_s)
+        return len(dead) + sum(self._remove_journal(journal) for journal in journals)
+
+    def _remove_journal(self, journal: SealedJournal) -> bool:
+        folder = self.store / writer_files.JOURNAL / journal.writer
+        with contextlib.suppress(FileNotFoundError):
+            if writer_files.numbers(self.disk, folder)[-1:] == [journal.number]:
+                return False  # the newest keeps the number, so that none is used twice
+            writer_files.remove(self.disk, writer_files.segment_path(folder, journal.number))
+        self.catalog.removed(journal)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What sealing did."""
+
+    journals: int
+    events: int
+    raw_bytes: int
+    bytes: int
+    left: tuple[str, ...]
+    """Journal segments that could not be sealed, and why."""
+
+
+def seal(work: Maintenance, engine: Engine) -> Sealed:
+    """Seal every finished journal segment. Raises OSError, DecklogError."""
+    journals = events = raw_bytes = size = 0
+    left: list[str] = []
+    for journal in waiting(work):
+        try:
+            made = _seal_one(work, engine, journal)
+        except DecklogError as error:
+            logger.error("store: %s was not sealed, and stays: %s", journal.path, error)  # noqa: TRY400  # because: the user reads it, not a programmer
+            left.append(f"{journal.path}: {error}")
+            continue
+        journals += 1
+        events += sum(segment.rows for segment in made)
+        raw_bytes += sum(segment.raw_bytes for segment in made)
+        size += sum(segment.file_bytes for segment in made)
+    return Sealed(journals, events, raw_bytes, size, tuple(left))
+
+
+def waiting(work: Maintenance) -> Iterator[JournalSegment]:
+    """Give the journal segments that are finished and not sealed."""
+    sealed = work.catalog.sealed()
+    for journal in reading.segments(work.store, work.disk):
+        known = (journal.writer, journal.number) in sealed
+        if not known and not journal.open and writer_files.is_finished(work.disk, journal.path):
+            yield journal
+
+
+def _seal_one(work: Maintenance, engine: Engine, journal: JournalSegment) -> list[Segment]:
+    _, damages = checksums.check(work.disk, journal.path)
+    if damages:
+        raise DecklogError(f"damaged at byte {damages[0].offset}: decklog store check tells more")
+    keys = b"".join(group.keys for group in checksums.groups_of(work.disk, journal.path))
+    data = whole(work.disk, journal.path)
+    made = engine.split(data, keys, journal.cluster) if data else []
+    entry = SealedJournal(journal.writer, journal.number, sum(one.rows for one in made), len(data))
+    return work.publish(made, SEALED, journals=[entry])
+
+
+def whole(disk: Disk, path: Path) -> bytes:
+    """Read a file. Raises OSError."""
+    return b"".join(_blocks(disk, path, _READ_BYTES))
+
+
+def digest(disk: Disk, path: Path, *, sync: bool = False) -> tuple[str, bytes, int]:
+    """Give SHA-256, the CRC of each block and the size of a file; synced, if `sync`. Raises OSError."""
+    total, crcs, size = hashlib.sha256(), bytearray(), 0
+    if sync:
+        fd = disk.open(path, os.O_RDWR)
+        try:
+            disk.datasync(fd)
+        finally:
+            disk.close(fd)
+    for block in _blocks(disk, path, BLOCK_BYTES):
+        total.update(block)
+        crcs += crc32(block).to_bytes(4, "big")
+        size += len(block)
+    return total.hexdigest(), bytes(crcs), size
+
+
+def _blocks(disk: Disk, path: Path, size: int) -> Iterator[bytes]:
+    fd = disk.open(path, os.O_RDONLY)
+    with closing(_Closing(disk, fd)):
+        at = 0
+        while block := disk.read_at(fd, size, at):
+            yield block
+            at += len(block)
+
+
+class _Closing:
+    def __init__(self, disk: Disk, fd: int) -> None:
+        self._disk, self._fd = disk, fd
+
+    def close(self) -> None:
+        self._disk.close(self._fd)
+
+
+def total(segments: Iterable[Segment]) -> tuple[int, int, int]:
+    """Add up events, their bytes, and the bytes of the files."""
+    rows = raw_bytes = size = 0
+    for segment in segments:
+        rows, raw_bytes, size = rows + segment.rows, raw_bytes + segment.raw_bytes, size + segment.file_bytes
+    return rows, raw_bytes, size

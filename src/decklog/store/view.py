@@ -1,0 +1,64 @@
+"""A view of a store: the files that hold its events at one moment, each event in exactly one of them. Takes no lock.
+
+Journals are listed first, the catalog second: what is sealed in between is in a segment, and left out as a journal.
+Files that count no more stay for a grace period, so a view can be read for that long.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  # because: hints of a value are read at run time, too
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from decklog.errors import DecklogError
+from decklog.store import catalog, reading
+from decklog.store.catalog import COMPACTED, Catalog, Segment
+from decklog.store.reading import JournalSegment  # noqa: TC001  # because: hints of a value are read at run time, too
+
+if TYPE_CHECKING:
+    from decklog.disk import Disk
+
+
+class View(Struct, frozen=True):
+    """What to read for all events of a store."""
+
+    store: Path
+    """The directory."""
+    segments: tuple[Segment, ...]
+    journals: tuple[JournalSegment, ...]
+
+    @property
+    def doubled(self) -> bool:
+        """Whether an event may stand in it twice (an identity tells); never within compacted segments of a cluster."""
+        return bool(self.journals) or any(segment.kind != COMPACTED for segment in self.segments)
+
+    def within(self, since: str | None, until: str | None, cluster: str | None = None) -> View:
+        """Leave out the segments that have no event of a window (MicroTimes, `until` excluded) or of a cluster."""
+        return View(
+            self.store,
+            tuple(
+                segment
+                for segment in self.segments
+                if cluster in {None, segment.cluster}
+                and (since is None or not segment.max_time or segment.max_time >= since)
+                and (until is None or not segment.min_time or segment.min_time < until)
+            ),
+            tuple(journal for journal in self.journals if cluster in {None, journal.cluster}),
+        )
+
+
+def view(store: Path, disk: Disk) -> View:
+    """Look at a store. Raises DecklogError if it is none, OSError."""
+    journals = reading.segments(store, disk)
+    if not catalog.exists(store):
+        if not journals and not (store / "journal").is_dir():
+            raise DecklogError(f"{store} is no store: give the directory that decklog receive writes to")
+        return View(store, (), tuple(journals))
+    with Catalog(store) as opened:
+        segments, sealed = opened.snapshot()
+    return View(
+        store,
+        tuple(segments),
+        tuple(journal for journal in journals if (journal.writer, journal.number) not in sealed),
+    )
