@@ -18,7 +18,9 @@ from decklog import certificates, kubeconfig
 from decklog.audit.wire import decode_event, encode_list
 from decklog.backends.failures import Failures, Notices
 from decklog.backends.webhook import HttpPoster, Webhook
+from decklog.disk import Disk
 from decklog.metrics import AuditCounters
+from decklog.store.quarantine import Origin, Quarantine
 from decklog.testing import event
 from journeys.receiver_process import DECKLOG, certify, lines, receiver
 from receiving.poison import POISON, event_list, item
@@ -262,3 +264,19 @@ def test_certificates_are_added_by_the_same_authority(tmp_path: Path) -> None:
             (*DECKLOG, "certificates", str(tmp_path / "pki"), *flags), capture_output=True, check=False
         )
         assert refused.returncode == 2
+
+
+def test_what_more_workers_have_left_is_taken_apart(tmp_path: Path) -> None:
+    """A start with fewer workers looks after the quarantine of all; what was acknowledged is there."""
+    certify(tmp_path)
+    with receiver(tmp_path, "--workers", "1"):
+        """It makes the folders."""
+    left = Quarantine(tmp_path / "store" / "quarantine" / "receive-3", Disk())
+    left.open()
+    left.keep([event_list([item(1), item(2), POISON[0][1]])], Origin(1, "kube-apiserver", "", "odd"))
+    with receiver(tmp_path, "--workers", "1"):
+        deadline = time.monotonic() + 10
+        while left.waiting():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert lines(tmp_path) == [item(1), item(2)]

@@ -118,6 +118,7 @@ def hostile(folder: Path, size: int, *flags: str) -> None:
             assert {item(number) for number in range(sent)} <= stored
 
         run(scene(), 900)
+        print(f"bodies of {size / MIB:.0f} MiB: {peak_kib(running) / 1024:.0f} MiB at most")
         assert peak_kib(running) <= PEAK_KIB
 
 

@@ -24,11 +24,12 @@ from decklog.line_files import make_directories
 from decklog.listener_tls import Expiry, Files
 from decklog.metrics import AuditCounters, bequeathed, merged, restored, snapshot
 from decklog.receiving import handing_out
+from decklog.receiving.behind import Behind
 from decklog.receiving.bodies import Space
 from decklog.receiving.senders import Senders, Tokens
 from decklog.receiving.server import Receiver
 from decklog.store.journal import Item, Journal, identity_of
-from decklog.store.quarantine import QUARANTINE, Quarantine
+from decklog.store.quarantine import BODY, QUARANTINE, Quarantine
 from decklog.store.writer_files import JOURNAL
 from decklog.supervisor import Supervisor
 
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
 
     from decklog.config import ReceiverSettings
     from decklog.listener_tls import Material
+    from decklog.receiving.server import Keep
     from decklog.store.items import Appended
     from decklog.worker import Message, Worker
 
 CLIENT_CA: Final = "client-ca"
 LOOK_EVERY_S: Final = 5.0
 """How often the files of the certificates are looked at, and journals asked whether they are old enough to turn."""
+_PREFIX: Final = "receive-"
 GRACE_S: Final = 3.0
 """How long bodies may go on coming after a stop."""
 
@@ -53,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 def writer_name(number: int) -> str:
     """Name the folder of a worker's journal and quarantine."""
-    return f"receive-{number}"
+    return f"{_PREFIX}{number}"
 
 
 class StoreReceiver:
@@ -149,11 +152,12 @@ class ReceiverWorker:
         self._disk = disk if disk is not None else Disk()
         self._counters = bequeathed(worker.inherited)
         self._store = Path(settings.receiver.store)
+        self._cluster = settings.receiver.cluster
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(self) -> None:
         """Serve until the worker is stopped; then everything that was acknowledged is on the disk, as before."""
-        options, cluster = self._settings.receiver, self._settings.receiver.cluster
+        options, cluster = self._settings.receiver, self._cluster
         name = writer_name(self._worker.number)
         journal = Journal(self._store / JOURNAL / name, self._disk, cluster=cluster)
         quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
@@ -166,15 +170,12 @@ class ReceiverWorker:
             is_low=self._is_low,
         )
 
-        async def keep(lines: Sequence[bytes]) -> Appended:
-            return await journal.append([Item(line, identity_of(cluster, line)) for line in lines])
-
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(journal)
             _open(quarantine, space)  # not before: the lock of the journal is also that of the quarantine
             self._receiver = Receiver(
                 options,
-                keep=keep,
+                keep=self._keeper(journal),
                 quarantine=quarantine,
                 space=space,
                 senders=senders(self._settings),
@@ -184,14 +185,18 @@ class ReceiverWorker:
             )
             await self._receiver.start()
             await self._receiver.listen(self._worker.listener, self._context())
-            turning = asyncio.create_task(self._turn(journal))
+            beside = [asyncio.create_task(self._turn(journal))]
+            if self._worker.number == 1:
+                beside.append(asyncio.create_task(self._adopt()))
             self._worker.stats = lambda: snapshot(self._counters)
             self._worker.problems = self._receiver.problems
             self._worker.on_message = self._told
             self._worker.ready()
             await self._worker.stopped()
-            turning.cancel()
             await self._receiver.drain(GRACE_S)
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
     def _context(self) -> ssl.SSLContext | None:
         return self._material.context() if self._material is not None else None
@@ -211,6 +216,25 @@ class ReceiverWorker:
                 await journal.turn()
             except OSError as error:
                 logger.warning("the journal cannot begin a new segment: %s", error)
+
+    async def _adopt(self) -> None:
+        """Take apart what workers have left in quarantine that there were more of at an earlier start."""
+        for name in _left_by_others(self._store / QUARANTINE, self._worker.count):
+            try:
+                async with Journal(self._store / JOURNAL / name, self._disk, cluster=self._cluster) as journal:
+                    quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
+                    quarantine.open()
+                    await Behind(quarantine, self._keeper(journal), self._receiver.taken_apart).once()
+            except (OSError, DecklogError) as error:
+                logger.warning("what an earlier run has left in quarantine stays there: %s", error)
+
+    def _keeper(self, journal: Journal) -> Keep:
+        cluster = self._cluster
+
+        async def keep(lines: Sequence[bytes]) -> Appended:
+            return await journal.append([Item(line, identity_of(cluster, line)) for line in lines])
+
+        return keep
 
     def _told(self, message: Message) -> None:
         if message["kind"] == "tls":
@@ -240,6 +264,16 @@ def senders(settings: ReceiverSettings) -> Senders:
     options = settings.receiver
     tokens = Tokens(options.token_file) if options.token_file else None
     return Senders(options.allowed if settings.listener.client_ca_file else None, tokens)
+
+
+def _left_by_others(folder: Path, count: int) -> list[str]:
+    """Find the folders of workers with a number above `count` that hold bodies."""
+    found = []
+    for path in sorted(folder.glob(f"{_PREFIX}*")):
+        number = path.name.removeprefix(_PREFIX)
+        if number.isdecimal() and int(number) > count and any(path.glob(f"*{BODY}")):
+            found.append(path.name)
+    return found
 
 
 def _make_store(path: Path) -> None:

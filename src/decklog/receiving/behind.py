@@ -75,6 +75,11 @@ class Behind:
         """Work until `stop`, at a large and at a small body at the same time: an hour's work holds up no batch."""
         await asyncio.gather(self._lane(self._news[0], large=False), self._lane(self._news[1], large=True))
 
+    async def once(self) -> None:
+        """Take apart what is there now. Raises OSError and DecklogError, with the rest left as it is."""
+        await self._take_all_apart(large=False)
+        await self._take_all_apart(large=True)
+
     async def _lane(self, news: asyncio.Event, *, large: bool) -> None:
         while not self._stopping:
             news.clear()

@@ -91,7 +91,7 @@ class Receiver:
         self._servers: list[tuple[socket.socket, asyncio.Server]] = []
         self._storing: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
-        self._behind = Behind(quarantine, self._keep_counted, self._taken_apart)
+        self._behind = Behind(quarantine, self._keep_counted, self.taken_apart)
         self._working: asyncio.Task[None] | None = None
         self._failed = ""
         self._told_s = -_TOLD_EVERY_S
@@ -305,7 +305,8 @@ class Receiver:
         self.counters.quarantined += 1
         self._behind.more()
 
-    def _taken_apart(self, result: TakenApart) -> None:
+    def taken_apart(self, result: TakenApart) -> None:
+        """Hear what came of a body in quarantine."""
         if result.held:
             self.counters.held += result.held
             logger.warning(

@@ -200,7 +200,10 @@ class Reading:
 
 
 def held(path: Path, disk: Disk) -> Iterator[tuple[Held, Callable[[], bytes]]]:
-    """Give the items of a ``.held`` file, each with the way to its bytes. Raises OSError and DecklogError."""
+    """Give the items of a ``.held`` file, each with the way to its bytes, good until the next one is asked for.
+
+    Raises OSError and DecklogError.
+    """
     with Reading(path, disk) as reading:
         at = 0
         while at < reading.size:
