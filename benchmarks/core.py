@@ -13,7 +13,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch, decision, encode, log_writer, path, policy_log, webhook
+from benchmarks import batch, decision, encode, journal, log_writer, path, policy_log, webhook
 
 PARTS = {
     "decision": decision.run,
@@ -23,6 +23,7 @@ PARTS = {
     "batch": batch.run,
     "webhook": webhook.run,
     "policy": policy_log.run,
+    "journal": journal.run,
 }
 
 
