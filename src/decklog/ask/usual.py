@@ -54,8 +54,8 @@ class _Answer(Struct, gc=False):
 class Slim(Struct, gc=False):
     """The fields of an Event that most labels ask for, under the same names."""
 
-    level: str
-    stage: str
+    level: Annotated[str, msgspec.Meta(min_length=1)]
+    stage: Annotated[str, msgspec.Meta(min_length=1)]
     verb: str
     user: _Who
     audit_id: str = msgspec.field(name="auditID")
@@ -115,14 +115,13 @@ class Usual:
             TypeError,
         ):  # TypeError: a time that is null
             return len(feeds), None
-        if usual is None or len(events) != len(feeds) or "" in [event.level for event in events]:
-            return len(feeds), None
-        if "" in [event.stage for event in events] or (self._whole and not all(map(_has_code, events))):
+        if usual is None or len(events) != len(feeds) or (self._whole and not all(map(_is_sound, events))):
             return len(feeds), None
         return len(feeds), events
 
 
-def _has_code(event: Event) -> bool:
-    """Whether Go would take the code; a Slim's was judged while it was decoded."""
+def _is_sound(event: Event) -> bool:
+    """Whether an event is one to Go and to the reader; a Slim was judged while it was decoded."""
     status = event.response_status
-    return status is None or -0x80000000 <= status.code <= 0x7FFFFFFF
+    known = status is None or -0x80000000 <= status.code <= 0x7FFFFFFF
+    return known and event.level != "" and event.stage != ""
