@@ -115,7 +115,7 @@ def test_values_have_the_types_of_their_flags(tmp_path: Path, text: str, values:
     [
         ("audit-log-pathh: a\n", ["1:1: audit-log-pathh is no flag: did you mean audit-log-path?"]),
         ("--audit-log-path: a\n", ["1:1: --audit-log-path is no flag: did you mean audit-log-path?"]),
-        ("colour: red\n", ["1:1: colour is no flag: see docs/config.md"]),
+        ("xyzzy: red\n", ["1:1: xyzzy is no flag: see docs/config.md"]),
         ("audit-log-maxsize: ten\n", ["1:1: audit-log-maxsize wants a whole number, not 'ten'"]),
         ("audit-log-maxsize: 1.5\n", ["1:1: audit-log-maxsize wants a whole number, not '1.5'"]),
         ("audit-log-maxsize: true\n", ["1:1: audit-log-maxsize wants a whole number, not 'true'"]),

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[bytes, list[bytes]]] = {
         [b"x-a: 1"],
     ),
     "Connection removes nothing of ours": (b"Connection: audit-id, x-remote-user", []),
+    "no method overrides the recorded one": (b"X-HTTP-Method-Override: DELETE\r\nX-Method-Override: PUT", []),
     "an identity never passes": (b"X-Remote-User: eve\r\nx_remote_group: system:masters\r\nX-Remote-Extra-a: b", []),
     "impersonation passes as it is spelled": (b"Impersonate-User: bob", [b"impersonate-user: bob"]),
     "and in no other spelling": (b"Impersonate_User: bob\r\nImpersonate-Groups: x", []),

@@ -20,6 +20,7 @@ from decklog.http1 import CHUNKED, END, Chunks, HeadError
 if TYPE_CHECKING:
     import ssl
 
+    from decklog.gateway.ending import Ending
     from decklog.gateway.server import Gateway
     from decklog.http1 import RequestHead
 
@@ -193,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.transport.abort()
 
-    def finished(self, exchange: Exchange, *, keep_alive: bool) -> None:
+    def finished(self, exchange: Ending, *, keep_alive: bool) -> None:
         """Hear that an exchange is over: on to the next, or to the end."""
         if self.exchange is not exchange or self._lost:
             return

@@ -33,6 +33,10 @@ _HOP: Final = frozenset(
         b"trailer",
         b"transfer-encoding",
         b"upgrade",
+        # Whoever believed one of these would do another thing than the one that is recorded.
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
     }
 )
 _RESPONSE_HOP: Final = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade"})

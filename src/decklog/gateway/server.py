@@ -19,7 +19,7 @@ from decklog.audit.deliveries import Deliveries, cause_of
 from decklog.audit.headers import origin
 from decklog.audit.target import ResolveError
 from decklog.gateway.client import ClientConnection
-from decklog.gateway.exchange import UNJUDGED
+from decklog.gateway.ending import UNJUDGED
 from decklog.gateway.forwarding import Forwarding
 from decklog.gateway.towards import is_identity_header
 from decklog.gateway.turn import Turn
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from decklog.audit.event import Event, User
     from decklog.audit.intent import Intents
     from decklog.audit.sink import Sink
+    from decklog.gateway.ending import Ending
     from decklog.gateway.exchange import Exchange
     from decklog.gateway.identity import Identify
     from decklog.gateway.options import GatewayOptions
@@ -138,7 +139,7 @@ class Gateway:
         self._servers: list[tuple[socket.socket, asyncio.Server]] = []
         self._sweeping: asyncio.Task[None] | None = None
         self.deliveries = Deliveries(counters.error_total)
-        self.waiting: set[Exchange] = set()
+        self.waiting: set[Ending] = set()
         """Requests that wait for somebody: whether their client is still there or not, each ends in the record."""
 
     def _pool(self, access: Server, *, own: bool) -> Pool:
@@ -208,11 +209,11 @@ class Gateway:
         if self._clients:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), _CUT_S)
-        for exchange in list(self.waiting):
+        for waiting in list(self.waiting):
             try:
-                exchange.give_up()
+                waiting.give_up()
             except Exception as error:  # noqa: BLE001  # because: one request must not cost the others their events
-                exchange.fault(error)
+                waiting.fault(error)
         self.turn.over()
         for pool in self._pools.values():
             pool.close()
@@ -288,7 +289,7 @@ class Gateway:
         for _, exchange in arrived:
             exchange.stored(waiting)
 
-    def _store_ended(self, ended: Sequence[tuple[Sequence[Event], Exchange | None]]) -> None:
+    def _store_ended(self, ended: Sequence[tuple[Sequence[Event], Ending | None]]) -> None:
         """Store the later events of several requests in one call."""
         waiting = self.late([event for events, _ in ended for event in events])
         for _, exchange in ended:

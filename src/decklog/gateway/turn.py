@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from decklog.audit.event import Event
+    from decklog.gateway.ending import Ending
     from decklog.gateway.exchange import Exchange
 
 
@@ -30,12 +31,12 @@ class Turn:
     def __init__(
         self,
         store_arrived: Callable[[Sequence[tuple[Event, Exchange]]], None],
-        store_ended: Callable[[Sequence[tuple[Sequence[Event], Exchange | None]]], None],
+        store_ended: Callable[[Sequence[tuple[Sequence[Event], Ending | None]]], None],
     ) -> None:
         self._store_arrived = store_arrived
         self._store_ended = store_ended
         self._arrived: list[tuple[Event, Exchange]] = []
-        self._ended: list[tuple[Sequence[Event], Exchange | None]] = []
+        self._ended: list[tuple[Sequence[Event], Ending | None]] = []
         self._pieces: list[tuple[asyncio.Transport, bytes]] = []
         self._due = False
 
@@ -44,7 +45,7 @@ class Turn:
         self._arrived.append((event, request))
         self._call()
 
-    def ended(self, events: Sequence[Event], request: Exchange | None) -> None:
+    def ended(self, events: Sequence[Event], request: Ending | None) -> None:
         """Store later events of a request at the end of this turn."""
         self._ended.append((events, request))
         self._call()
