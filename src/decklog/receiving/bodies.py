@@ -99,8 +99,7 @@ class Body:
         if inflate is not None and not inflate.eof:
             raise RefusedError(400, "bad-gzip", "the gzip of the body is not whole: send it again")
 
-    def whole(self) -> bytes:
-        """Give a body that is in memory."""
+    def _whole(self) -> bytes:
         if len(self._pieces) > 1:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0] if self._pieces else b""
@@ -108,7 +107,8 @@ class Body:
     def windows(self) -> Iterator[bytes]:
         """Give it piece by piece. Raises OSError."""
         if self.in_memory:
-            yield self.whole()
+            whole = self._whole()
+            yield from (whole[at : at + WINDOW] for at in range(0, len(whole), WINDOW))
             return
         at = 0
         while at < self.size:

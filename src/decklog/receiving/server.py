@@ -21,7 +21,7 @@ from decklog.errors import DecklogError
 from decklog.http1 import Heads
 from decklog.receiving.behind import Behind
 from decklog.receiving.connection import SenderConnection
-from decklog.receiving.refusals import Refusals, RefusedError
+from decklog.receiving.refusals import WINDOW_S, Refusals, RefusedError
 from decklog.receiving.splitting import Splitter, UnsplitError
 from decklog.store.quarantine import Origin
 
@@ -93,7 +93,7 @@ class Receiver:
         self._sweeping: asyncio.Task[None] | None = None
         self._behind = Behind(quarantine, self._keep_counted, self.taken_apart)
         self._working: asyncio.Task[None] | None = None
-        self._failed = ""
+        self._failed, self._failed_s = "", 0.0
         self._told_s = -_TOLD_EVERY_S
 
     # Life
@@ -225,8 +225,8 @@ class Receiver:
 
     def disk_failed(self, error: Exception) -> RefusedError:
         """Tell that the disk has failed: to the log, once a minute, and to the sender, without details."""
-        self._failed = str(error)
-        now = self._clock()
+        self._failed, self._failed_s = str(error), self._clock()
+        now = self._failed_s
         if now - self._told_s >= _TOLD_EVERY_S:
             self._told_s = now
             logger.error("events cannot be stored, senders are told to come again: %s", error)
@@ -237,7 +237,7 @@ class Receiver:
         found = self._refusals.problems()
         if self._low:
             found.append(f"less than {self.options.free_bytes} bytes are free: make room, senders are told to wait")
-        if self._failed:
+        if self._failed and self._clock() - self._failed_s < WINDOW_S:  # not for ever: who is not ready gets no senders
             found.append(f"events cannot be stored: {self._failed}")
         return found
 
@@ -268,10 +268,7 @@ class Receiver:
     async def _keep_body(self, body: Body, sender: str) -> None:
         try:
             if body.in_memory:
-                splitter = Splitter()
-                lines = splitter.feed(body.whole())
-                lines += splitter.end()
-                await self._keep_counted(lines)
+                await self._keep_counted(await _split(body))
             else:
                 async with self._large:
                     await self._keep_windows(body)
@@ -315,3 +312,14 @@ class Receiver:
                 result.held + result.events,
                 self._quarantine.folder,
             )
+
+
+async def _split(body: Body) -> list[bytes]:
+    """Split a body that is in memory; between two windows others have their turn. Raises UnsplitError."""
+    splitter = Splitter()
+    lines: list[bytes] = []
+    for number, window in enumerate(body.windows()):
+        if number:
+            await asyncio.sleep(0)
+        lines += splitter.feed(window)
+    return lines + splitter.end()
