@@ -25,10 +25,11 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Final, Self
 
 from decklog.errors import DecklogError
-from decklog.store import checksums, writer_files
+from decklog.store import writer_files
 from decklog.store.checksums import Group
 from decklog.store.items import Appended, Item, identity_of
 from decklog.store.neighbours import WINDOW_S, Neighbours
@@ -247,46 +248,43 @@ class Journal:
         """Store a group, in the thread of the files."""
         self._neighbours.catch_up(self._clock())
         results: list[Appended] = []
-        blobs: list[bytes] = []
-        keys: dict[bytes, None] = {}
-        for items in batches:
-            lines = self._fresh(items, keys)
-            results.append(Appended(len(lines), len(items) - len(lines)))
-            if lines:
-                lines.append(b"")
-                blobs.append(b"\n".join(lines))
-        if blobs:
-            self._store(blobs, keys)
-            self._recent.add(keys)
+        fresh: list[list[bytes]] = []
+        keys: list[bytes] = []
+        try:
+            for items in batches:
+                lines = self._fresh(items, keys)
+                results.append(Appended(len(lines), len(items) - len(lines)))
+                if lines:
+                    fresh.append(lines)
+            if fresh:
+                self._store(fresh, keys)
+        except BaseException:
+            self._recent.forget(keys)
+            raise
         return results
 
-    def _fresh(self, items: Sequence[Item], keys: dict[bytes, None]) -> list[bytes]:
-        """Give the lines of those that are not stored, and add them to the group's `keys`."""
+    def _fresh(self, items: Sequence[Item], keys: list[bytes]) -> list[bytes]:
+        """Give the lines of those that are not stored, remember them, and add them to the group's `keys`."""
         found = [item.identity[:KEY_BYTES] for item in items]
-        lines: list[bytes] = []
-        for item, key, known in zip(items, found, self._recent.known(found), strict=True):
-            if not known and key not in keys:
-                keys[key] = None
-                lines.append(item.line)
-        return lines
+        new = self._recent.remember(found)
+        if all(new):
+            keys += found
+            return [item.line for item in items]
+        keys += compress(found, new)
+        return [item.line for item in compress(items, new)]
 
-    def _store(self, blobs: Sequence[bytes], keys: dict[bytes, None]) -> None:
-        segment = self._written(blobs)
-        length = sum(map(len, blobs))
-        segment.keep(Group(segment.size, length, len(keys), checksums.crc_of(blobs), b"".join(keys)))
-
-    def _written(self, blobs: Sequence[bytes]) -> OpenSegment:
-        """Write and sync; where a sync fails, once more in a new segment. Raises OSError."""
+    def _store(self, batches: Sequence[Sequence[bytes]], keys: Sequence[bytes]) -> None:
+        """Write, sync, and note the checksum; where a sync fails, once more in a new segment. Raises OSError."""
         segment = self._ready_segment()
-        segment.write(blobs)
+        length, crc = segment.write(batches)
         try:
             segment.sync()
         except OSError as error:
             logger.warning("journal: %s is given up: %s", segment.path, error.strerror)
             segment = self._ready_segment()
-            segment.write(blobs)
+            segment.write(batches)
             segment.sync()
-        return segment
+        segment.keep(Group(segment.size, length, len(keys), crc, b"".join(keys)))
 
     # Segments
 

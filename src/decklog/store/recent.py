@@ -36,20 +36,38 @@ class Recent:
         self._buckets = [bytearray() for _ in range(self._count)]
         self.capacity = self._count * _BUCKET_KEYS
 
-    def known(self, keys: Iterable[bytes]) -> list[bool]:
-        """Tell of each key whether it is here.
+    def remember(self, keys: Iterable[bytes]) -> list[bool]:
+        """Tell of each key whether it was new, and remember it.
 
         A bucket is searched without regard to where a key begins in it: a find across two keys is a collision of hashes
-        like any other.
+        like any other. Telling and remembering is one step because each touches memory that is far away (0.4 µs).
         """
         buckets, count = self._buckets, self._count
-        return [buckets[hash(key) % count].find(key) >= 0 for key in keys]
+        new: list[bool] = []
+        for key in keys:
+            bucket = buckets[hash(key) % count]  # which nobody can foresee: no sender can fill a bucket on purpose
+            if bucket.find(key) >= 0:
+                new.append(False)
+                continue
+            bucket += key
+            if len(bucket) > _BUCKET_BYTES:
+                del bucket[:KEY_BYTES]
+            new.append(True)
+        return new
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Take back what `remember` was told: it was not stored. What had to make room for it stays forgotten."""
+        for key in keys:
+            bucket = self._buckets[hash(key) % self._count]
+            at = bucket.rfind(key)
+            if at >= 0:
+                del bucket[at : at + KEY_BYTES]
 
     def add(self, keys: Iterable[bytes]) -> None:
         """Remember `keys`, each of KEY_BYTES. One that is here already only takes room."""
         buckets, count = self._buckets, self._count
         for key in keys:
-            bucket = buckets[hash(key) % count]  # which nobody can foresee: no sender can fill a bucket on purpose
+            bucket = buckets[hash(key) % count]
             bucket += key
             if len(bucket) > _BUCKET_BYTES:
                 del bucket[:KEY_BYTES]
