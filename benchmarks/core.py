@@ -13,7 +13,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch, decision, encode, journal, log_writer, path, policy_log, webhook
+from benchmarks import batch, decision, encode, journal, log_writer, path, policy_log, receive, webhook
 
 PARTS = {
     "decision": decision.run,
@@ -24,6 +24,7 @@ PARTS = {
     "webhook": webhook.run,
     "policy": policy_log.run,
     "journal": journal.run,
+    "receive": receive.run,
 }
 
 
