@@ -44,6 +44,7 @@ decklog = Helm(
         "certificates": Entry(
             "decklog.cli.certificates", "Make a CA and both ends' certificates, for a receiver and who sends to it."
         ),
+        "store": Entry("decklog.cli.store", "Look after a store: check, compact, delete by age."),
         "sandbox": Entry("decklog.cli.sandbox", "Run a small in-memory API server whose requests are audited."),
         "completion": Entry("decklog.cli.completion", "Print the script that teaches a shell to complete decklog."),
         "demo": Entry("decklog.cli.demo", "See it work: a sandbox, three users, the log and the answers."),

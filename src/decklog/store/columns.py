@@ -336,3 +336,8 @@ def _sound(value: Any) -> Any:
     if isinstance(value, dict):
         return {_sound(key): _sound(item) for key, item in value.items()}
     return value
+
+
+def paired(key: bytes, row: Row) -> bytes:
+    """Write identity, audit ID and stage as a JSON object ``k``, ``i``, ``s``."""
+    return _encoder.encode({"k": key.hex(), "i": _sound(row.audit_id), "s": _sound(row.stage)})

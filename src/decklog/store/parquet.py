@@ -171,6 +171,21 @@ class Engine:
         finally:
             listed.unlink()
 
+    def pairs(self, events: Iterable[tuple[bytes, bytes]]) -> None:
+        """Add identity, audit ID and stage of events in journals to the table ``pairs``."""
+        listed = self.fresh(".pairs")
+        with listed.open("wb") as out:
+            for key, line in events:
+                row = columns.row_of(line)
+                out.write(columns.paired(key, row) + b"\n")
+        names = "{'k': 'VARCHAR', 'i': 'VARCHAR', 's': 'VARCHAR'}"
+        self.all(
+            "INSERT INTO pairs SELECT unhex(k), i, s FROM"  # noqa: S608  # because: our own words
+            f" read_json(?, format = 'newline_delimited', compression = 'none', columns = {names})",
+            [str(listed)],
+        )
+        listed.unlink()
+
     def about(self, file: Path) -> tuple[int, int, str, str]:
         """Count the events of a Parquet file, their bytes, and give the first and the last time."""
         rows, size, first, last = self.all(f"SELECT {_ABOUT} FROM read_parquet(?)", [str(file)])[0]  # noqa: S608  # because: our own words

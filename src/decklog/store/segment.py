@@ -27,7 +27,7 @@ from zlib import crc32
 
 from decklog import line_files
 from decklog.errors import DecklogError
-from decklog.store import checksums, reading, writer_files
+from decklog.store import catalog, checksums, reading, writer_files
 from decklog.store.catalog import BLOCK_BYTES, SEALED, Catalog, SealedJournal, Segment
 
 if TYPE_CHECKING:
@@ -85,10 +85,9 @@ class Maintenance:
         self._stack.close()
 
     def _lock(self) -> int:
-        try:
-            fd = self.disk.open(self.store / LOCK, os.O_RDWR | os.O_CREAT)
-        except FileNotFoundError:
-            raise DecklogError(f"{self.store} is no store: give the directory that decklog receive writes to") from None
+        if not (self.store / writer_files.JOURNAL).is_dir() and not catalog.exists(self.store):
+            raise DecklogError(f"{self.store} is no store: give the directory that decklog receive writes to")
+        fd = self.disk.open(self.store / LOCK, os.O_RDWR | os.O_CREAT)
         try:
             free = line_files.lock(fd)
         except OSError:

@@ -1,0 +1,56 @@
+"""Storing: what the commands of ``decklog store`` share."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from decklog.ask.terminal import visible_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from decklog.store.parquet import Engine
+
+FINDINGS: Final = 1
+
+store_option = click.option(
+    "--store",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    envvar="DECKLOG_STORE",
+    help="The directory that decklog receive writes to.",
+)
+output_option = click.option(
+    "-o", "--output", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to print."
+)
+
+
+def print_object(value: dict[str, Any]) -> None:
+    """Print a JSON object."""
+    click.echo(visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
+
+
+@contextmanager
+def reading_engine() -> Iterator[Engine]:
+    """Give DuckDB to somebody who only reads the store."""
+    # Because: DuckDB takes 30 ms and more to import; --help does not need it.
+    from decklog.store.parquet import engine  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="decklog-store-") as folder, engine(Path(folder)) as ready:
+        yield ready
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for people."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TiB"
