@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from decklog.store import checksums
-from decklog.store.checksums import SUFFIX, Group
+from decklog.store.checksums import SUFFIX, End, Group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,8 @@ class Neighbours:
         self._recent = recent
         self._read: dict[Path, int] = {}
         """Up to where each file was read."""
+        self._finished: dict[Path, set[str]] = {}
+        """By folder, the files that nothing comes to any more: an hour of them may be there."""
         self._loaded = False
 
     def catch_up(self, now: float) -> None:
@@ -55,7 +57,7 @@ class Neighbours:
             logger.warning("what was stored lately cannot be read, doubles may be stored: %s", error)
 
     def _load(self, since: float) -> None:
-        """Read the newest files first in choice, last in order: they are to be forgotten last."""
+        """Choose the newest files first, and read them last: they are to be forgotten last."""
         written = []
         for path in self._files(own=True):
             found = self._disk.stat(path)
@@ -78,25 +80,30 @@ class Neighbours:
             try:
                 read[path] = self._take(path, at) if self._disk.stat(path).st_size > at else at
             except FileNotFoundError:
-                continue  # sealed meanwhile
+                continue  # removed meanwhile
         self._read = read
 
     def _files(self, *, own: bool) -> Iterator[Path]:
-        for name in self._disk.list(self._folder.parent):
-            folder = self._folder.parent / name
+        """Give the files that something may have come to."""
+        for writer in self._disk.list(self._folder.parent):
+            folder = self._folder.parent / writer
             if folder == self._folder and not own:
                 continue
             try:
-                names = self._disk.list(folder)
+                names = {name for name in self._disk.list(folder) if name.endswith(SUFFIX)}
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            yield from (folder / name for name in sorted(names) if name.endswith(SUFFIX))
+            finished = self._finished.setdefault(folder, set())
+            finished &= names
+            yield from (folder / name for name in sorted(names - finished))
 
     def _take(self, path: Path, at: int) -> int:
         """Take the groups from an offset on; gives the offset behind them."""
         for line in checksums.read_lines(self._disk, path, at):
-            group = checksums.parse(line)
-            if isinstance(group, Group):
-                self._recent.add(group.each_key())
+            found = checksums.parse(line)
+            if isinstance(found, Group):
+                self._recent.add(found.each_key())
+            elif isinstance(found, End):
+                self._finished[path.parent].add(path.name)
             at += len(line) + 1
         return at
