@@ -108,11 +108,18 @@ class Tables:
         self._create(files, {**COLUMNS, **(BODIES if bodies else {})})
         self._window(since, until)
 
-    def load_records(self, records: Iterable[Record], *, bodies: bool = False) -> None:
-        """Put the events of `records` into the tables."""
+    def load_records(
+        self,
+        records: Iterable[Record],
+        *,
+        bodies: bool = False,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> None:
+        """Put the events of `records` into the tables; only requests of the window, if one is given."""
         files = _Writing(self.folder, bodies=bodies).write_slowly(records)
         self._create(files, {**COLUMNS, **(BODIES if bodies else {})})
-        self._window(None, None)
+        self._window(since, until)
 
     def write_parquet(self, path: Path, *, requests: bool) -> None:
         """Write a table to a Parquet file; raises DecklogError if it cannot be written."""

@@ -48,6 +48,8 @@ class Log:
     descriptor: int = -1
     size_bytes: int = 0
     packed: bool = False
+    head: bytes = HEAD
+    """How its lines begin, but for odd ones."""
 
     def parts(self) -> list[Part]:
         """Cut the file, unless it is packed; a part has the lines that begin in it."""

@@ -141,7 +141,7 @@ class ByQuestion:
                 self._hiding = hiding(self._anchors)
             spans: dict[int, int] = {}
             before = found.decoded
-            lines, blank = _survey(text, start, end, spans)
+            lines, blank = _survey(text, start, end, spans, self._part.log.head)
             spans.update(_hidden(block, self._hiding))
             suspects = set(spans)
             for anchor in self._anchors:
@@ -155,7 +155,7 @@ class ByQuestion:
         found.coverage.lines += passed
         found.coverage.undecoded = passed
         found.coverage.problems += self._part.damage
-        _stretch(found.coverage, first, last)
+        _stretch(found.coverage, self._part.log.head, first, last)
         return found
 
     def _take(self, found: Sifted, numbered: Iterable[tuple[int, int, bytes]], suspects: set[int]) -> None:
@@ -233,23 +233,23 @@ class ByAuditId:
         return spans
 
 
-def _stretch(coverage: Coverage, *lines: bytes) -> None:
+def _stretch(coverage: Coverage, head: bytes, *lines: bytes) -> None:
     """Look at the times of a part's first and last line: nearly all others lie between them."""
     for line in lines:
-        if line.startswith(HEAD):
+        if line.startswith(head):
             for record in records_of(line, "", 1, Coverage()):
                 if record.event is not None and record.event.stage_timestamp:
                     coverage.stretch(record.event.stage_timestamp)
 
 
-def _survey(block: bytes, start: int, end: int, odd: dict[int, int]) -> Span:
+def _survey(block: bytes, start: int, end: int, odd: dict[int, int], head: bytes) -> Span:
     """Count lines and blank lines; put those that begin unlike an event into `odd`."""
     find, startswith = block.find, block.startswith
     lines = blank = 0
     while start < end:
         stop = find(b"\n", start, end)
         lines += 1
-        if not startswith(HEAD, start):
+        if not startswith(head, start):
             line_end = end if stop < 0 else stop
             if block[start:line_end].strip():
                 odd[start] = line_end

@@ -72,6 +72,7 @@ async def bring_in(records: Iterable[Record], store: Path, disk: Disk, *, cluste
                 appended = await journal.append(fresh)
                 done.stored += appended.stored
                 done.doubled += len(batch) - appended.stored
+            await journal.turn(now=True)  # so that what came can be sealed, though no next import may ever come
     except OSError as error:
         raise DecklogError(
             f"the store {store} cannot be written to: {error.strerror}: {done.stored:,} events are stored; "

@@ -54,12 +54,9 @@ decklog export --to csv --resource secrets audit.log > secrets.csv
     "--requests", "by_request", is_flag=True, help="One row a request, its latest stage, instead of every event."
 )
 @click.option("--bodies", is_flag=True, help="With request and response objects (not in csv and jsonl).")
-@click.option("--cluster", default="", metavar="NAME", help="Of the cluster, for ocsf and ecs.")
-@search_options(("text",))
+@search_options(("text",), names_cluster=True)
 @narrowed
-def command(
-    search: Search, query: Query, kind: str, out: str | None, by_request: bool, bodies: bool, cluster: str
-) -> None:
+def command(search: Search, query: Query, kind: str, out: str | None, by_request: bool, bodies: bool) -> None:
     """Write a log in another format."""
     if kind == "parquet" and out is None:
         raise DecklogError("a Parquet file needs a place: name it with --out FILE")
@@ -69,7 +66,9 @@ def command(
         number = _parquet(records, query, Path(out or ""), by_request=by_request, bodies=bodies)
     else:
         with _destination(out) as file:
-            number = _lines(kind, _seen(records, query, by_request=by_request), file, bodies=bodies, cluster=cluster)
+            number = _lines(
+                kind, _seen(records, query, by_request=by_request), file, bodies=bodies, cluster=search.cluster or ""
+            )
     tell(f"{number:,} {'request' if by_request else 'event'}{'' if number == 1 else 's'} exported")
     tell(covered(coverage, search.since, search.until))
     if not number:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -24,6 +25,7 @@ from decklog.audit.wire import encode_event
 from decklog.cli.objects import told_apart
 from decklog.cli.printing import OutputFormat, Verbatim, printer
 from decklog.cli.progress import Bar, total_bytes
+from decklog.errors import DecklogError
 from decklog.sources.places import find
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
@@ -68,6 +70,10 @@ class Search:
     """Decode every line, also those that cannot be about the question."""
     policy: str = ""
     """A policy file: whether it would have recorded what was asked for."""
+    store: str = ""
+    """A store to search instead of files."""
+    cluster: str | None = None
+    """Of a store, the events of this cluster alone."""
     bar: Bar = field(default_factory=Bar, compare=False)
     """Shows on a terminal that a long search goes on; to be stopped before anything is printed meanwhile."""
 
@@ -76,6 +82,8 @@ class Search:
 
         With `queries`, what they are not about may be left out (`ask.scan`).
         """
+        if self.store:
+            return self._stored(coverage, () if self.verify_lines else queries)
         stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
         places = find(self.files, stdin, rotated=self.rotated)
         self.bar.watch(coverage, total_bytes(places))
@@ -83,13 +91,32 @@ class Search:
             return self.bar.over(read(places, coverage))
         return self.bar.over(scan(places, coverage, queries, processes=usable_processes()))
 
+    def _stored(self, coverage: Coverage, queries: tuple[Query, ...]) -> Iterator[Record]:
+        # Because: SQLite and the reader of stores, which questions to files do not need.
+        from decklog.ask.stored import stored  # noqa: PLC0415
+        from decklog.disk import Disk  # noqa: PLC0415
+        from decklog.store.view import view  # noqa: PLC0415
 
-def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False, policy: bool = False) -> _Decorator:
+        disk = Disk()
+        try:
+            seen = view(Path(self.store), disk).within(None, self.until, self.cluster)
+        except OSError as error:
+            raise DecklogError(
+                f"cannot read the store {self.store} ({error.strerror}): run as a user who may"
+            ) from error
+        self.bar.watch(coverage, None)
+        return self.bar.over(stored(seen, disk, coverage, queries, processes=usable_processes()))
+
+
+def search_options(
+    formats: tuple[str, ...] = FORMATS, *, objects: bool = False, policy: bool = False, names_cluster: bool = False
+) -> _Decorator:
     """Make a decorator that gives a command the shared options, and its argument `search` a Search.
 
     The first of `formats` is the default of ``-o``. Positional `files`, where a command takes them, count as well; with
     `objects`, those of them that are objects (`objects.told_apart`) are given to it as `things`. `policy`: the command
-    uses `answer`, which can say what a policy would have recorded.
+    uses `answer`, which can say what a policy would have recorded. `names_cluster`: ``--cluster`` is of use to it for
+    files, too.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,6 +129,8 @@ def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False,
             until: str | None,
             verify_lines: bool,
             output: str,
+            store: str | None,
+            cluster: str | None,
             **values: Any,
         ) -> Any:
             now = datetime.now(UTC)
@@ -109,9 +138,11 @@ def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False,
             positional = values.pop("files", ())
             if objects:
                 positional, values["things"] = told_apart(positional)
-            files = _chosen(positional, filename)
+            files, store = _places(positional, filename, store or "")
+            if cluster is not None and not store and not names_cluster:
+                raise DecklogError("--cluster is about a store: give --store DIR as well")
             asked_of = (values.pop("policy") or "") if policy else ""
-            search = Search(files, rotated, start, end, output, verify_lines, asked_of)
+            search = Search(files, rotated, start, end, output, verify_lines, asked_of, store, cluster)
             return command(*args, **values, search=search)
 
         with_options: Callable[..., Any] = with_search
@@ -127,10 +158,30 @@ def search_options(formats: tuple[str, ...] = FORMATS, *, objects: bool = False,
     return decorate
 
 
-def _chosen(positional: tuple[str, ...], named: tuple[str, ...]) -> tuple[str, ...]:
-    """Put the files of both ways together; what the environment names counts only where the command line names none."""
-    source = click.get_current_context().get_parameter_source("filename")
-    return positional if positional and source is ParameterSource.ENVIRONMENT else (*positional, *named)
+def _places(positional: tuple[str, ...], named: tuple[str, ...], store: str) -> tuple[tuple[str, ...], str]:
+    """Give the files, or else the store; what the environment names counts only where the command line names nothing.
+
+    Where nothing is named at all, the configuration file may name a store.
+    """
+    source = click.get_current_context().get_parameter_source
+    files = positional if positional and source("filename") is ParameterSource.ENVIRONMENT else (*positional, *named)
+    if not files:
+        return (), store or _configured_store()
+    if not store:
+        return files, ""
+    given_files = bool(positional) or source("filename") is not ParameterSource.ENVIRONMENT
+    given_store = source("store") is not ParameterSource.ENVIRONMENT
+    if given_files == given_store:
+        raise DecklogError("either files or a store: give -f FILE or --store DIR, not both")
+    return (files, "") if given_files else ((), store)
+
+
+def _configured_store() -> str:
+    # Because: the options of every floor; only where nothing else says what to search.
+    from decklog import config  # noqa: PLC0415
+
+    path = config.find()
+    return str(config.read(path).get("--store", "")) if path is not None else ""
 
 
 def _output_option(formats: tuple[str, ...]) -> _Decorator:
@@ -164,6 +215,16 @@ _OPTIONS: Final = (
         help="Audit log to search: a file (its rotated and .gz parts are found), a directory, or - for standard input."
         " The environment may name several, parted by colons.",
     ),
+    click.option(
+        "--store",
+        metavar="DIR",
+        envvar="DECKLOG_STORE",
+        show_envvar=True,
+        type=click.Path(),
+        help="Search a store of decklog receive or decklog import instead of files; what it has acknowledged is found."
+        " Where nothing is named, decklog.yaml may say store: DIR.",
+    ),
+    click.option("--cluster", metavar="NAME", help="Of a store, only the events of this cluster."),
     click.option(
         "--rotated/--no-rotated", default=True, show_default=True, help="Read the older parts of a rotated log, too."
     ),

@@ -14,6 +14,7 @@ from decklog.ask.covering import covered
 from decklog.ask.flat import BODIES, COLUMNS
 from decklog.ask.forking import usable_processes
 from decklog.ask.terminal import visible_json
+from decklog.audit.query import Query
 from decklog.cli.cells import aligned, write_csv
 from decklog.cli.printing import print_json, searched, terminal_width
 from decklog.cli.searching import NOTHING_FOUND, search_options, tell
@@ -72,17 +73,17 @@ def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int
     from decklog.ask import duck  # noqa: PLC0415
 
     duck.check(sql)
-    stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
-    places = find(search.files, stdin, rotated=search.rotated)
     processes = usable_processes()
+    bodies = duck.mentions(sql, BODIES)
     with duck.tables(memory_mb=memory_mb, threads=processes) as filled:
-        filled.load(
-            places,
-            bodies=duck.mentions(sql, BODIES),
-            since=search.since,
-            until=search.until,
-            processes=processes,
-        )
+        if search.store:
+            window = Query(since=search.since, until=search.until)
+            records = search.records(filled.coverage, window)
+            filled.load_records(records, bodies=bodies, since=search.since, until=search.until)
+        else:
+            stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
+            places = find(search.files, stdin, rotated=search.rotated)
+            filled.load(places, bodies=bodies, since=search.since, until=search.until, processes=processes)
         answer = duck.ask(filled, sql, max_rows=limit, timeout_s=timeout)
     _print(search, answer, filled.coverage)
     if answer.cut:

@@ -38,6 +38,8 @@ def tail(search: Search, queries: tuple[Query, ...], *, events: bool, checkpoint
 
     Requests that are still open then are printed last. Raises DecklogError where there is nothing to follow.
     """
+    if search.store:
+        raise DecklogError("a store is not followed yet: follow the log with -f FILE, or ask the store again")
     if len(search.files) != 1:
         raise DecklogError("following is for one log: name one file")
     stop = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ import click
 
 from decklog.ask.covering import covered
 from decklog.ask.forking import usable_processes
+from decklog.ask.requests import merge
 from decklog.ask.tally import tally
 from decklog.ask.top import BY, label_of
 from decklog.cli.cells import aligned, write_csv
@@ -20,7 +22,6 @@ from decklog.sources.places import find
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Hashable
 
     from decklog.ask.tally import Label
@@ -79,6 +80,8 @@ def named(by: str) -> tuple[str, ...]:
 
 def counted(search: Search, coverage: Coverage, query: Query, label: tuple[Label, bool]) -> Counter[Hashable]:
     """Count the requests that a search finds."""
+    if search.store:
+        return Counter(label[0](request.latest.event) for request in merge(search.records(coverage, query), query))
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
     places = find(search.files, stdin, rotated=search.rotated)
     chosen, whole = label

@@ -1,0 +1,367 @@
+"""Stored: the reader of a store. Of a view it yields the records that queries are about, each event once.
+
+It gives what `ask.scan` gives of files: at least every record of each request of which an event matches. Records come
+in the order of their stage times, about: journals of several writers and the files of a day are merged.
+
+| what | how it is read |
+|---|---|
+| journals | by needles, as `ask.sifting` does it; all lines are decoded for a question without needles |
+| segments | index columns tell which audit IDs may be asked for; the verbatim events of these are decoded |
+| a question that is about more than `MOST_REQUESTS` requests | everything, day by day |
+
+No lock is taken. What was acknowledged before the view was made is in it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from heapq import merge
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+from decklog.ask.forking import fork_map
+from decklog.ask.parts import HELD_OPEN, Log, Sizes
+from decklog.ask.prefilter import Sieve, hides
+from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, TooMuchError
+from decklog.ask.stored_sql import ANY, narrowed, within
+from decklog.ask.tally import add_coverage
+from decklog.audit.query_sql import Condition
+from decklog.audit.wire import WireError, decode_event
+from decklog.errors import DecklogError
+from decklog.sources.record import Coverage, Record
+from decklog.store.items import identity_of
+from decklog.store.known import Keys
+from decklog.store.reading import lines as lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from decklog.ask.parts import Part
+    from decklog.audit.query import Query
+    from decklog.disk import Disk
+    from decklog.store.catalog import Segment
+    from decklog.store.reading import JournalSegment
+    from decklog.store.view import View
+
+MOST_REQUESTS: Final = 50_000
+MEMORY_MB: Final = 700
+_SIZES: Final = Sizes()
+_ROWS: Final = 2_000
+_TAIL_BYTES: Final = 1 << 16
+_FOREIGN: Final = "not an audit event: it has no level or no stage"
+
+_Found = tuple[bytes, Record]
+"""An event's identity, and its record."""
+
+
+def stored(
+    view: View,
+    disk: Disk,
+    coverage: Coverage,
+    queries: Sequence[Query] = (),
+    *,
+    processes: int = 1,
+    sizes: Sizes = _SIZES,
+) -> Iterator[Record]:
+    """Yield the records of a view that `queries` are about, all if there are none; each event once.
+
+    `processes` above 1 forks: only for a caller without threads. Counts into `coverage`. Raises DecklogError and
+    OSError for a store that cannot be read.
+    """
+    with ExitStack() as stack:
+        journals = _Journals(view.journals, disk, queries, processes, sizes)
+        stack.callback(journals.close)
+        ids = journals.sifted_ids()
+        if not view.segments:
+            found = journals.records(ids, coverage)
+        else:
+            segments = stack.enter_context(_segments(view, queries))  # not before: it starts threads
+            ids = _both(journals.decoded_ids if ids is None else lambda: ids, segments.audit_ids)
+            found = merge(segments.records(ids, coverage), journals.records(ids, coverage), key=_time)
+        yield from _each_once(found, doubled=view.doubled)
+
+
+def _both(*ways: Callable[[], frozenset[str] | None]) -> frozenset[str] | None:
+    """Give the audit IDs that each of several found; None: at least one of them cannot tell."""
+    found: frozenset[str] = frozenset()
+    for way in reversed(ways):  # the index first: it is the quickest to give up
+        ids = way()
+        if ids is None:
+            return None
+        found |= ids
+    return found if len(found) <= MOST_REQUESTS else None
+
+
+def _time(found: _Found) -> str:
+    event = found[1].event
+    return (event.stage_timestamp or "") if event is not None else ""
+
+
+def _each_once(found: Iterable[_Found], *, doubled: bool) -> Iterator[Record]:
+    seen = Keys()
+    for identity, record in found:
+        if not doubled or record.event is None or seen.add(identity):
+            yield record
+
+
+def _record(line: bytes, name: str, number: int) -> Record:
+    try:
+        event = decode_event(line)
+    except WireError as error:
+        return Record(line, name, number, None, str(error))
+    if event.level and event.stage:
+        return Record(line, name, number, event)
+    return Record(line, name, number, None, _FOREIGN)
+
+
+class _Journals:
+    """The journals of a view."""
+
+    def __init__(
+        self,
+        journals: Sequence[JournalSegment],
+        disk: Disk,
+        queries: Sequence[Query],
+        processes: int,
+        sizes: Sizes,
+    ) -> None:
+        self._journals = journals
+        self._disk = disk
+        self._queries = tuple(queries)
+        self._processes = processes
+        self._sizes = sizes
+        self._logs: list[Log] = []
+        self._parts: list[tuple[Part, str]] = []
+        self._first: list[Sifted] = []
+
+    def close(self) -> None:
+        """Close the files."""
+        for log in self._logs:
+            self._disk.close(log.descriptor)
+        self._logs = []
+
+    def sifted_ids(self) -> frozenset[str] | None:
+        """Give the audit IDs of the requests that are asked for; None: needles cannot tell."""
+        sieve = Sieve.of(self._queries) if self._queries else None
+        if sieve is None or len(self._journals) > HELD_OPEN:
+            return None
+        self._open()
+        chosen = sieve
+
+        def sift(part: tuple[Part, str]) -> Sifted:
+            return ByQuestion(chosen, self._queries, part[0], declared=True).sift()
+
+        try:
+            self._first = fork_map(sift, self._parts, self._processes)
+        except TooMuchError:
+            return None
+        found = frozenset[str]().union(*(one.audit_ids for one in self._first))
+        return found if len(found) <= MOST_REQUESTS else None
+
+    def decoded_ids(self) -> frozenset[str] | None:
+        """Do the same by decoding every line; None: there are too many."""
+        found: set[str] = set()
+        for _, record in self._all(self._journals, Coverage()):
+            event = record.event
+            if event is not None and any(query.matches(event, record.line) for query in self._queries):
+                found.add(event.audit_id)
+                if len(found) > MOST_REQUESTS:
+                    return None
+        return frozenset(found)
+
+    def _open(self) -> None:
+        for journal in self._journals:
+            try:
+                fd = self._disk.open(journal.path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            log = Log(str(journal.path), self._sizes, "", fd, _whole(self._disk, fd), head=b"{")
+            self._logs.append(log)
+            self._parts += [(part, journal.cluster) for part in log.parts()]
+
+    def records(self, ids: frozenset[str] | None, coverage: Coverage) -> Iterator[_Found]:
+        """Give the events of requests, by time; all if `ids` is None."""
+        if ids is not None and self._first:
+            try:
+                return iter(self._some(ids, coverage))
+            except TooMuchError:
+                """Then all are read."""
+        writers = groupby(self._journals, key=lambda journal: journal.writer)
+        found = merge(*[self._all(list(journals), coverage) for _, journals in writers], key=_time)
+        return found if ids is None else (one for one in found if one[1].event is None or one[1].event.audit_id in ids)
+
+    def _all(self, journals: Sequence[JournalSegment], coverage: Coverage) -> Iterator[_Found]:
+        for journal in journals:
+            name = str(journal.path)
+            coverage.files.append(name)
+            try:
+                for number, (_, line) in enumerate(lines_of(journal, self._disk), start=1):
+                    record = _record(line, name, number)
+                    coverage.count(record)
+                    coverage.count_bytes(len(line) + 1)
+                    yield identity_of(journal.cluster, line), record
+            except FileNotFoundError:
+                coverage.problems.append(f"{name}: it was removed while the answer was made: ask again")
+
+    def _some(self, ids: frozenset[str], coverage: Coverage) -> list[_Found]:
+        """Sift again, by audit IDs. Raises TooMuchError."""
+        kept = [
+            ByAuditId(ids, first.blocks).sift(part.pieces()).kept if ids else []
+            for (part, _), first in zip(self._parts, self._first, strict=True)
+        ]
+        found: list[_Found] = []
+        places = zip(self._parts, self._first, self._bases(), kept, strict=True)
+        for (part, cluster), first, base, numbered in places:
+            if part.start == 0:
+                coverage.files.append(part.log.name)
+                coverage.size_bytes += part.log.size_bytes
+            coverage.undecoded += first.coverage.undecoded
+            add_coverage(coverage, first.coverage, base)
+            for number, line in numbered:
+                record = _record(line, part.log.name, base + number)
+                if record.event is not None and record.event.audit_id in ids:
+                    found.append((identity_of(cluster, line), record))
+        return sorted(found, key=_time)
+
+    def _bases(self) -> Iterator[int]:
+        """Count for each part the lines that stand before it in its file."""
+        before = 0
+        for (part, _), first in zip(self._parts, self._first, strict=True):
+            before = 0 if part.start == 0 else before
+            yield before
+            before += first.lines
+
+
+def _whole(disk: Disk, fd: int) -> int:
+    """Give the size up to the last newline: a line that is being written is not there yet."""
+    end = disk.fstat(fd).st_size
+    while end > 0:
+        start = max(0, end - _TAIL_BYTES)
+        newline = disk.read_at(fd, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+@contextmanager
+def _segments(view: View, queries: Sequence[Query]) -> Iterator[_Segments]:
+    import duckdb  # noqa: PLC0415  # because: 30 ms, and a store that was never sealed has no segments
+
+    with TemporaryDirectory(prefix="decklog-ask-") as folder:
+        settings: dict[str, Any] = {
+            "memory_limit": f"{MEMORY_MB}MB",
+            "temp_directory": str(Path(folder, "spilled")),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        }
+        connection = duckdb.connect(":memory:", config=settings)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield _Segments(view, queries, connection.cursor())
+        except duckdb.Error as error:
+            words = " ".join(str(error).split("\n\n")[0].split())[:300]
+            raise DecklogError(
+                f"a segment of {view.store} cannot be read ({words}): decklog store check names the damage"
+            ) from error
+        finally:
+            connection.close()
+
+
+class _Segments:
+    """The segments of a view."""
+
+    def __init__(self, view: View, queries: Sequence[Query], cursor: Any) -> None:
+        self._view = view
+        self._queries = queries
+        self._cursor = cursor
+
+    def audit_ids(self) -> frozenset[str] | None:
+        """Give the audit IDs of the requests that may be asked for; None: everything has to be read."""
+        condition = narrowed(self._queries)
+        if any(query.texts for query in self._queries):
+            found = self._by_text(condition)
+        elif condition is ANY:
+            return None
+        else:
+            table = _table(self._view, self._view.segments)
+            sql = f'SELECT DISTINCT "auditID" FROM {table} WHERE {condition.sql} LIMIT {MOST_REQUESTS + 1}'  # noqa: S608  # because: our own words, values are parameters
+            found = {row[0] for row in self._cursor.execute(sql, list(condition.parameters)).fetchall()}
+        is_exact = not any("\ufffd" in one for one in found)  # a column has it for what it cannot hold
+        return frozenset(found) if len(found) <= MOST_REQUESTS and is_exact else None
+
+    def _by_text(self, condition: Condition) -> set[str]:
+        """Look through the events that the columns do not rule out."""
+        sieve = Sieve.of(self._queries)
+        found: set[str] = set()
+        sql = f'SELECT "event" FROM {_table(self._view, self._view.segments)} WHERE {condition.sql}'  # noqa: S608  # because: the same
+        self._cursor.execute(sql, list(condition.parameters))
+        while len(found) <= MOST_REQUESTS and (rows := self._cursor.fetchmany(_ROWS)):
+            for (line,) in rows:
+                if sieve is not None and not sieve.admits(line) and hides(line) is None:
+                    continue
+                event = _record(line, "", 0).event
+                if event is not None and any(query.matches(event, line) for query in self._queries):
+                    found.add(event.audit_id)
+        return found
+
+    def records(self, ids: frozenset[str] | None, coverage: Coverage) -> Iterator[_Found]:
+        """Give the events of requests, day by day, by time; all of the window if `ids` is None."""
+        self._cover(coverage)
+        condition = _one_of(ids) if ids is not None else self._window()
+        if ids is not None and not ids:
+            return
+        for _, day in groupby(self._view.segments, key=lambda segment: segment.day):
+            for name, number, identity, line in self._rows(list(day), condition):
+                record = _record(line, name, number + 1)
+                coverage.undecoded -= 1
+                if record.event is None:
+                    coverage.lines -= 1
+                    coverage.count(record)
+                yield identity, record
+
+    def _window(self) -> Condition:
+        """Give the condition for the time of all queries together. Stages before it are left out with it."""
+        since = [query.since for query in self._queries]
+        until = [query.until for query in self._queries]
+        return within(
+            min(filter(None, since), default=None) if all(since) else None,
+            max(filter(None, until), default=None) if all(until) else None,
+        )
+
+    def _rows(self, segments: Sequence[Segment], condition: Condition) -> Iterator[tuple[str, int, bytes, bytes]]:
+        sql = (
+            f'SELECT filename, file_row_number, "identity", "event" FROM {_table(self._view, segments)}'  # noqa: S608  # because: our own words, values are parameters
+            f' WHERE {condition.sql} ORDER BY "stageTime", filename, file_row_number'
+        )
+        self._cursor.execute(sql, list(condition.parameters))
+        while rows := self._cursor.fetchmany(_ROWS):
+            yield from rows
+
+    def _cover(self, coverage: Coverage) -> None:
+        for segment in self._view.segments:
+            coverage.files.append(str(self._view.store / segment.path))
+            coverage.size_bytes += segment.file_bytes
+            coverage.lines += segment.rows
+            coverage.undecoded += segment.rows
+            for time in filter(None, (segment.min_time, segment.max_time)):
+                coverage.stretch(time)
+
+
+def _one_of(ids: frozenset[str]) -> Condition:
+    marks = ", ".join("?" * len(ids))
+    return Condition(f'"auditID" IN ({marks})', tuple(sorted(map(_as_in_column, ids))))
+
+
+def _as_in_column(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
+
+
+def _table(view: View, segments: Sequence[Segment]) -> str:
+    names = ", ".join("'{}'".format(str(view.store / segment.path).replace("'", "''")) for segment in segments)
+    return f"read_parquet([{names}], filename = true, file_row_number = true, hive_partitioning = false)"
