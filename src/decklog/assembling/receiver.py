@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
+import re
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -47,16 +49,21 @@ if TYPE_CHECKING:
 CLIENT_CA: Final = "client-ca"
 LOOK_EVERY_S: Final = 5.0
 """How often the files of the certificates are looked at, and journals asked whether they are old enough to turn."""
-_PREFIX: Final = "receive-"
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 GRACE_S: Final = 3.0
 """How long bodies may go on coming after a stop."""
 
 logger = logging.getLogger(__name__)
 
 
-def writer_name(number: int) -> str:
-    """Name the folder of a worker's journal and quarantine."""
-    return f"{_PREFIX}{number}"
+def writer_prefix(cluster: str) -> str:
+    """Give what the folders of a receiver's workers begin with: receivers of several clusters may share a store."""
+    if not cluster:
+        return "receive-"
+    safe = _UNSAFE.sub("_", cluster)[:64]
+    if safe != cluster or safe.startswith("."):
+        safe = f"_{safe}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
+    return f"{safe}.receive-"
 
 
 class StoreReceiver:
@@ -158,7 +165,7 @@ class ReceiverWorker:
     async def serve(self) -> None:
         """Serve until the worker is stopped; then everything that was acknowledged is on the disk, as before."""
         options, cluster = self._settings.receiver, self._cluster
-        name = writer_name(self._worker.number)
+        name = f"{writer_prefix(cluster)}{self._worker.number}"
         journal = Journal(self._store / JOURNAL / name, self._disk, cluster=cluster)
         quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
         space = Space(
@@ -219,7 +226,7 @@ class ReceiverWorker:
 
     async def _adopt(self) -> None:
         """Take apart what workers have left in quarantine that there were more of at an earlier start."""
-        for name in _left_by_others(self._store / QUARANTINE, self._worker.count):
+        for name in _left_by_others(self._store / QUARANTINE, writer_prefix(self._cluster), self._worker.count):
             try:
                 async with Journal(self._store / JOURNAL / name, self._disk, cluster=self._cluster) as journal:
                     quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
@@ -266,12 +273,12 @@ def senders(settings: ReceiverSettings) -> Senders:
     return Senders(options.allowed if settings.listener.client_ca_file else None, tokens)
 
 
-def _left_by_others(folder: Path, count: int) -> list[str]:
+def _left_by_others(folder: Path, prefix: str, count: int) -> list[str]:
     """Find the folders of workers with a number above `count` that hold bodies."""
     found = []
-    for path in sorted(folder.glob(f"{_PREFIX}*")):
-        number = path.name.removeprefix(_PREFIX)
-        if number.isdecimal() and int(number) > count and any(path.glob(f"*{BODY}")):
+    for path in sorted(folder.iterdir()):
+        number = path.name.removeprefix(prefix)
+        if path.name.startswith(prefix) and number.isdecimal() and int(number) > count and any(path.glob(f"*{BODY}")):
             found.append(path.name)
     return found
 
