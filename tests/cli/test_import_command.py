@@ -15,7 +15,9 @@ from decklog.audit.wire import encode_item, encode_line, encode_list
 from decklog.cli import decklog
 from decklog.disk import Disk
 from decklog.store.journal import Item, Journal, identity_of
+from decklog.store.parquet import engine
 from decklog.store.reading import lines, segments
+from decklog.store.segment import Maintenance, seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -153,3 +155,88 @@ def test_a_second_import_of_a_cluster_at_a_time_is_refused(tmp_path: Path, audit
     result = asyncio.run(run())
     assert result.exit_code == 2
     assert "in use by another process" in result.stderr
+
+
+def test_what_was_sealed_is_not_stored_again(tmp_path: Path, audit_log: Path) -> None:
+    """Also when nothing is left of the journals; what came after is added."""
+    store = tmp_path / "store"
+    bring(store, audit_log)
+    with Maintenance(store, Disk(), grace_s=-1) as work, engine(work.aside) as duck:
+        assert seal(work, duck).events == 40
+        assert work.remove_dead()
+    assert not kept(store)
+    with audit_log.open("ab") as file:
+        file.write(encode_line(event(audit_id="new")))
+        file.write(encode_line(event(audit_id="timeless", request_received_timestamp=None, stage_timestamp=None)))
+    assert counted(bring(store, audit_log)) == (2, 40)
+    assert counted(bring(store, audit_log)) == (0, 42)
+
+
+def test_an_import_is_asked(tmp_path: Path, audit_log: Path) -> None:
+    """By the same questions as the log, with the same answers; also where the environment names the store."""
+    store = tmp_path / "store"
+    bring(store, "--cluster", "prod", audit_log)
+
+    def said(*words: str, **environment: str) -> Any:
+        result = CliRunner().invoke(decklog, [*words], env=environment, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    for words in (
+        ("who", "deleted", "deploy/web", "--no-chain", "-o", "csv"),
+        ("query", "--verb", "delete", "--events", "-o", "jsonl"),
+        ("top", "--by", "verb,resource", "-o", "csv"),
+        ("timeline", "-o", "csv"),
+        ("history", "deploy/web", "-n", "shop"),
+        ("sql", "select count(*), min(time) from requests", "-o", "csv"),
+        ("export", "--to", "csv", "--requests"),
+    ):
+        of_log = said(*words, "-f", str(audit_log))
+        of_store = said(*words, "--store", str(store), "--cluster", "prod")
+        assert without_places(of_store) == without_places(of_log), words
+        assert said(*words, DECKLOG_STORE=str(store)) == of_store
+
+
+def without_places(text: str) -> list[str]:
+    return sorted(re.sub(r"[^\s\",]*\.(?:log|ndjson)", "FILE", line) for line in text.splitlines())
+
+
+WRONG = {
+    "both": (("-f", "LOG", "--store", "STORE"), "not both"),
+    "a cluster without a store": (("-f", "LOG", "--cluster", "prod"), "give --store DIR"),
+    "no store": (("--store", "/nonexistent"), "is no store"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_asked_is_said(tmp_path: Path, audit_log: Path, case: str) -> None:
+    """Before anything is read, with exit code 2."""
+    bring(tmp_path / "store", audit_log)
+    words, text = WRONG[case]
+    given = [
+        str(audit_log) if word == "LOG" else str(tmp_path / "store") if word == "STORE" else word for word in words
+    ]
+    result = CliRunner().invoke(decklog, ["query", *given], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
+def test_files_on_the_command_line_win_over_the_environment(tmp_path: Path, audit_log: Path) -> None:
+    """And a store there over files that the environment names."""
+    bring(tmp_path / "store", audit_log)
+    other = log(tmp_path / "other.log", event(audit_id="other"))
+    for words, environment, count in (
+        (["-f", str(other)], {"DECKLOG_STORE": str(tmp_path / "store")}, 1),
+        (["--store", str(tmp_path / "store")], {"DECKLOG_SOURCE": str(other)}, 20),
+    ):
+        result = CliRunner().invoke(decklog, ["query", "-o", "jsonl", *words], env=environment, catch_exceptions=False)
+        assert len(result.stdout.splitlines()) == count, result.output
+
+
+def test_the_configuration_may_name_the_store(tmp_path: Path, audit_log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither command line nor environment says what to search."""
+    bring(tmp_path / "store", audit_log)
+    (tmp_path / "decklog.yaml").write_text(f"store: {tmp_path / 'store'}\n")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(decklog, ["query", "-o", "jsonl"], catch_exceptions=False)
+    assert len(result.stdout.splitlines()) == 20, result.output

@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from decklog.audit.jsontext import compact
 from decklog.audit.wire import encode_event
 from decklog.errors import DecklogError
 from decklog.store.journal import Item, Journal, identity_of
-from decklog.store.known import Keys, add_journals
+from decklog.store.known import Keys, add_journals, add_parquet
+from decklog.store.view import view
 from decklog.store.writer_files import JOURNAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from decklog.disk import Disk
@@ -65,13 +66,13 @@ async def bring_in(records: Iterable[Record], store: Path, disk: Disk, *, cluste
     done = Imported()
     try:
         async with Journal(store / JOURNAL / writer_name(cluster), disk, cluster=cluster) as journal:
-            known = Keys()
-            add_journals(known, store, disk)
-            for batch in _batches(_items(records, cluster)):
-                fresh = [item for item in batch if known.add(item.identity)]
+            known = _Known(store, disk, cluster)
+            for batch in _batches(records, cluster):
+                known.look_at(batch.times)
+                fresh = [item for item in batch.items if known.keys.add(item.identity)]
                 appended = await journal.append(fresh)
                 done.stored += appended.stored
-                done.doubled += len(batch) - appended.stored
+                done.doubled += len(batch.items) - appended.stored
             await journal.turn(now=True)  # so that what came can be sealed, though no next import may ever come
     except OSError as error:
         raise DecklogError(
@@ -81,11 +82,34 @@ async def bring_in(records: Iterable[Record], store: Path, disk: Disk, *, cluste
     return done
 
 
-def _items(records: Iterable[Record], cluster: str) -> Iterator[Item]:
-    for record in records:
-        if record.event is not None:
-            line = _line_of(record)
-            yield Item(line, identity_of(cluster, line))
+class _Known:
+    """What the store has: all that is in journals, and the segments of the days that the import has come to."""
+
+    def __init__(self, store: Path, disk: Disk, cluster: str) -> None:
+        self.keys = Keys()
+        self._store = store
+        add_journals(self.keys, store, disk)
+        self._segments = list(view(store, disk).within(None, None, cluster).segments)  # after the journals
+
+    def look_at(self, times: set[str]) -> None:
+        """Learn what segments have of times of receipt (empty: none)."""
+        first, last = min(filter(None, times), default=""), max(times)
+        left = []
+        for segment in self._segments:
+            has_untimed = not segment.min_time and "" in times
+            if has_untimed or (segment.min_time and first and segment.min_time <= last and first <= segment.max_time):
+                add_parquet(self.keys, self._store / segment.path)
+            else:
+                left.append(segment)
+        self._segments = left
+
+
+@dataclass(slots=True)
+class _Batch:
+    items: list[Item] = field(default_factory=list)
+    times: set[str] = field(default_factory=set)
+    """Of receipt, MicroTime; empty where an event has none."""
+    size: int = 0
 
 
 def _line_of(record: Record) -> bytes:
@@ -95,14 +119,17 @@ def _line_of(record: Record) -> bytes:
     return compact(line) if b"\n" in line or b"\r" in line else line
 
 
-def _batches(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
-    batch: list[Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += len(item.line)
-        if size >= BATCH_BYTES or len(batch) >= _BATCH_EVENTS:
+def _batches(records: Iterable[Record], cluster: str) -> Iterator[_Batch]:
+    batch = _Batch()
+    for record in records:
+        if record.event is None:
+            continue
+        line = _line_of(record)
+        batch.items.append(Item(line, identity_of(cluster, line)))
+        batch.times.add(record.event.request_received_timestamp or "")
+        batch.size += len(line)
+        if batch.size >= BATCH_BYTES or len(batch.items) >= _BATCH_EVENTS:
             yield batch
-            batch, size = [], 0
-    if batch:
+            batch = _Batch()
+    if batch.items:
         yield batch
