@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 CLIENT_CA: Final = "client-ca"
 LOOK_EVERY_S: Final = 5.0
 """How often the files of the certificates are looked at, and journals asked whether they are old enough to turn."""
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
+_ODD: Final = re.compile(r"[^a-z0-9-]+")
 GRACE_S: Final = 3.0
 """How long bodies may go on coming after a stop."""
 
@@ -60,10 +60,8 @@ def writer_prefix(cluster: str) -> str:
     """Give what the folders of a receiver's workers begin with: receivers of several clusters may share a store."""
     if not cluster:
         return "receive-"
-    safe = _UNSAFE.sub("_", cluster)[:64]
-    if safe != cluster or safe.startswith("."):
-        safe = f"_{safe}-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}"
-    return f"{safe}.receive-"
+    digest = hashlib.sha256(cluster.encode()).hexdigest()[:8]  # names that differ in odd characters alone
+    return f"receive-{_ODD.sub('-', cluster.lower())[:40].strip('-')}-{digest}-"
 
 
 class StoreReceiver:

@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 _SWEEP_S: Final = 1.0
 _BACKLOG: Final = 4096
 _HANDSHAKE_S: Final = 10.0
-_LARGE_AT_ONCE: Final = 2
-"""Bodies in files that are taken apart at the same time: each may need the memory of its largest item."""
+_LARGE_AT_ONCE: Final = 1
+"""Bodies in files that are taken apart at the same time: each may need several times the memory of its largest item."""
+_GROUP_BYTES: Final = 2 << 20
+_GROUP_ITEMS: Final = 16_384
+"""How much of such a body is stored at once."""
 _TOLD_EVERY_S: Final = 60.0
 
 logger = logging.getLogger(__name__)
@@ -277,13 +280,21 @@ class Receiver:
 
     async def _keep_windows(self, body: Body) -> None:
         splitter = Splitter()
+        lines: list[bytes] = []
+        size = 0
         for window in body.windows():
-            await self._keep_counted(splitter.feed(window))
-        await self._keep_counted(splitter.end())
+            found = splitter.feed(window)
+            lines += found
+            size += sum(map(len, found))
+            if size < _GROUP_BYTES and len(lines) < _GROUP_ITEMS:
+                await asyncio.sleep(0)
+            else:
+                await self._keep_counted(lines)
+                lines, size = [], 0
+        await self._keep_counted(lines + splitter.end())
 
     async def _keep_counted(self, lines: Sequence[bytes]) -> None:
         if not lines:
-            await asyncio.sleep(0)
             return
         begun = time.perf_counter()
         kept = await self._keep(lines)
