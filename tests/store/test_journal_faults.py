@@ -130,6 +130,38 @@ def test_a_disk_that_never_syncs_acknowledges_nothing(tmp_path: Path) -> None:
     assert acknowledged <= set(numbers_in(tmp_path))
 
 
+class ShortOfMemory(LaxDisk):
+    """The `at`-th write ends in a MemoryError, with half of it written."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._left = at
+        self.append = self._append  # type: ignore[assignment]  # because: the real one is no method
+
+    def _append(self, fd: int, data: bytes) -> int:
+        self._left -= 1
+        if not self._left:
+            os.write(fd, data[: len(data) // 2])
+            raise MemoryError
+        return os.write(fd, data)
+
+
+@pytest.mark.parametrize("at", range(2, 8))
+def test_want_of_memory_is_told_and_leaves_no_trace(at: int, tmp_path: Path) -> None:
+    """Whatever it was that failed: the sender hears it, sends again, and each event is there once."""
+
+    async def run() -> None:
+        async with journal(tmp_path, ShortOfMemory(at)) as opened:
+            for first in range(0, 32, 8):
+                try:
+                    await opened.append(items(range(first, first + 8)))
+                except MemoryError:
+                    await opened.append(items(range(first, first + 8)))
+
+    asyncio.run(run())
+    assert Counter(numbers_in(tmp_path)) == dict.fromkeys(range(32), 1)
+
+
 def test_a_disk_that_is_filled_and_freed_keeps_the_accounts(tmp_path: Path) -> None:
     """Twenty times full and freed under load: what was acknowledged is there, once, and storing goes on."""
     disk = LaxFaultyDisk()

@@ -258,8 +258,12 @@ class Journal:
                     fresh.append(lines)
             if fresh:
                 self._store(fresh, keys)
-        except BaseException:
+        except OSError:
             self._recent.forget(keys)
+            raise
+        except BaseException:  # wherever it was: better a double than to take for stored what is not
+            for items in batches:
+                self._recent.forget(item.identity[:KEY_BYTES] for item in items)
             raise
         return results
 

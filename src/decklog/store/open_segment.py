@@ -65,7 +65,7 @@ class OpenSegment:
                 length += len(blob)
                 crc = crc32(blob, crc)
                 line_files.write_whole(self._disk, self._fd, blob)
-        except OSError:
+        except BaseException:  # memory may be short, too
             self.cut_back()
             raise
         return length, crc
@@ -94,7 +94,7 @@ class OpenSegment:
         self.size = group.end
         self._count += group.count
         self._unwritten += group_line(group)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, MemoryError):  # the lines are stored, whatever this comes to
             self._write_sums()
 
     def finish(self) -> bool:
@@ -119,7 +119,7 @@ class OpenSegment:
             self._sums = self._disk.open(sums_of(self.path), _BESIDE)
         try:
             line_files.write_whole(self._disk, self._sums, bytes(self._unwritten))
-        except OSError:
+        except BaseException:
             self.whole = False
             self._disk.truncate(self._sums, self._sums_size)
             self.whole = True
