@@ -283,3 +283,15 @@ def test_what_more_workers_have_left_is_taken_apart(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert lines(tmp_path) == [item(1), item(2)]
+
+
+def test_what_comes_twice_is_stored_once_whichever_worker_it_reaches(tmp_path: Path) -> None:
+    """Each batch three times, on connections of their own, to two workers with a journal each: the count is exact."""
+    certify(tmp_path)
+    bodies = [event_list([item(batch * 100 + n) for n in range(20)]) for batch in range(10)]
+    with receiver(tmp_path, "--workers", "2") as running:
+        for _ in range(3):
+            for body in bodies:
+                assert post(running, body, "kube-apiserver")[0] == 200
+    assert len({path.parent for path in (tmp_path / "store" / "journal").glob("*/*.ndjson")}) == 2
+    assert sorted(lines(tmp_path)) == sorted(item(batch * 100 + n) for batch in range(10) for n in range(20))
