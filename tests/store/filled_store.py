@@ -41,16 +41,23 @@ def line(number: int, *, day: str = "2026-01-31", verb: str = "get", user: str =
 
 
 def fill(store: Path, *batches: Sequence[bytes], writer: str = "one", cluster: str = CLUSTER) -> None:
-    """Store each batch in a journal segment of its own; one more, empty, keeps the number."""
+    """Store each batch in a journal segment of its own; one more, empty, keeps the number.
+
+    Another writer than the first knows nothing of what stands in the store, as if it had come hours later.
+    """
+    apart = store if writer == "one" else store.with_name(f"{store.name}-{writer}")
+    folder = apart / "journal" / writer
 
     async def write() -> None:
-        folder = store / "journal" / writer
         async with Journal(folder, Disk(), cluster=cluster, clock=lambda: NOW_S) as journal:
             for lines in batches:
                 await journal.append([Item(each, identity_of(cluster, each)) for each in lines])
                 await journal.turn(now=True)
 
     asyncio.run(write())
+    if apart != store:
+        (store / "journal").mkdir(exist_ok=True, parents=True)
+        folder.rename(store / "journal" / writer)
 
 
 @contextmanager

@@ -40,7 +40,9 @@ _UNITS: Final = {"b": 1, **{f"{letter}ib": 1024 ** (place + 1) for place, letter
 _DECIMAL: Final = {f"{letter}b": 1000 ** (place + 1) for place, letter in enumerate("kmgt")}
 
 
-@click.command("retain", help=_HELP, epilog="Exit code 0: done; 1: nothing may be deleted (stderr says why); 2: input.")
+@click.command(
+    "retain", help=_HELP, epilog="Exit code 0: done; 1: something stays that should go (stderr says why); 2: input."
+)
 @store_option
 @click.option("--policy", metavar="FILE", type=click.Path(), help="How long what is kept: a Retention file.")
 @click.option("--max-size", metavar="SIZE", help="Of all segments: 500GiB.")
@@ -84,12 +86,16 @@ def command(
     with maintaining(store, Disk()) as (work, engine):
         found = retention.plan(work, engine, rules)
         _show(found, write=write)
+        for line in found.left:
+            click.echo(visible(f"left as it is: {line}"), err=True)
         if found.refused:
             click.echo(f"nothing is deleted: {found.refused}", err=True)
             click.get_current_context().exit(FINDINGS)
         if write:
             retention.carry_out(work, engine, found, rules)
             work.remove_dead()
+    if found.left:
+        click.get_current_context().exit(FINDINGS)
 
 
 def _show(found: Plan, *, write: bool) -> None:

@@ -10,7 +10,7 @@ that counts, whatever dies when. Files that count no more stay for a grace perio
 | journals | each journal segment that was sealed; its file may be there yet, and counts no more |
 | ages | how many events of a segment have to be kept for how long, by the rules that said so |
 | holds | legal holds |
-| settings | the latest time that maintenance has seen |
+| settings | the latest time that maintenance has seen, the latest number of a file |
 
 The database has to be on a local file system.
 """
@@ -161,11 +161,17 @@ class Catalog:
 
     # Writing
 
+    def next_number(self) -> int:
+        """Give a number that no segment had before."""
+        with self._transaction() as run:
+            run.execute("INSERT INTO settings VALUES ('number', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1")
+            return int(run.execute("SELECT value FROM settings WHERE name = 'number'").fetchone()[0])
+
     def announce(self, paths: Iterable[str]) -> None:
         """Say that files may appear at these paths, which do not count yet."""
         with self._transaction() as run:
             run.executemany(
-                "INSERT OR REPLACE INTO segments"
+                "INSERT INTO segments"
                 " (path, state, kind, cluster, day, rows, raw_bytes, file_bytes, min_time,"
                 " max_time, sha256, crcs, made_s) VALUES (?, 'writing', '', '', '', 0, 0, 0, '', '', '', x'', 0)",
                 [(path,) for path in paths],

@@ -87,6 +87,8 @@ class Plan:
 
     doomed: list[Doomed] = field(default_factory=list)
     held: int = 0
+    left: list[str] = field(default_factory=list)
+    """Segments that cannot be read, and stay."""
     refused: str = ""
     """Why nothing is deleted; empty: it may be."""
 
@@ -104,7 +106,11 @@ def plan(work: Maintenance, engine: Engine, rules: Rules) -> Plan:
     found = Plan(refused=_refusal(now_s, work.catalog.latest_s(), live, rules))
     left: list[tuple[Segment, int]] = []
     for segment in live:
-        doomed = _by_age(work, engine, segment, rules, holds, now_s) if rules.keep else None
+        try:
+            doomed = _by_age(work, engine, segment, rules, holds, now_s)
+        except DecklogError as error:
+            found.left.append(f"{segment.path}: {error}")
+            continue
         found.held += doomed.held if doomed else 0
         if doomed and doomed.rows:
             found.doomed.append(doomed)
@@ -200,7 +206,11 @@ def _by_size(
             return
         if gone == segment.rows:
             continue
-        going, held = _unheld(work, engine, segment, holds)
+        try:
+            going, held = _unheld(work, engine, segment, holds)
+        except DecklogError as error:
+            found.left.append(f"{segment.path}: {error}")
+            continue
         found.doomed = [each for each in found.doomed if each.segment.id != segment.id]
         found.held += held if not gone else 0
         if going is None or going:

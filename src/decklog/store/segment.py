@@ -128,7 +128,7 @@ class Maintenance:
 
     def _described(self, made: Made, kind: str, now_s: float) -> Segment:
         sha256, crcs, size = digest(self.disk, made.file, sync=True)
-        path = f"{SEGMENTS}/day={made.day}/{kind}-{sha256[:16]}-{int(now_s * 1000):013d}.parquet"
+        path = f"{SEGMENTS}/day={made.day}/{self.catalog.next_number():010d}-{kind}-{sha256[:16]}.parquet"
         return Segment(
             path=path,
             kind=kind,
