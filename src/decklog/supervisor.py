@@ -38,7 +38,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from decklog import listen
+from decklog import listen, sd_notify
 from decklog.errors import DecklogError, DoorError
 from decklog.worker import Lines, Message, Work, Worker, ignore
 
@@ -277,6 +277,8 @@ class Supervisor:
                 self._on_ready(self._host, self._port)
             except DecklogError as error:
                 self._give_up(error)
+            else:
+                sd_notify.tell(sd_notify.READY)
 
     def _died(self, seat: Seat, code: int) -> None:
         why = f"it was killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
@@ -402,6 +404,7 @@ class Supervisor:
                 os.kill(os.getpid(), number)
                 return
             self._signal = number
+            sd_notify.tell(sd_notify.STOPPING)
             self._stop()
 
         for number in _ENDING:
