@@ -1,8 +1,9 @@
 """Columns: what of an event a segment holds in columns of its own, beside the event itself, verbatim.
 
 They bear the names that answers have in JSON. Each event is read once, here; nothing runs JSON functions over what a
-client wrote. Lines that a Kubernetes component wrote take the fast way, which skips bodies unread; whatever that
-refuses is read by `decklog.audit.wire`. A line that is no event has empty columns, and is kept as any other.
+client wrote. Lines that a Kubernetes component wrote take the fast way, many in one call, which skips bodies unread;
+whatever that refuses is read by `decklog.audit.wire`. A line that is no event has empty columns, and is kept as any
+other.
 
 Text that an event lacks is empty, never NULL, and a code that it lacks is 0: so no engine has to agree with another on
 what NULL is. Only times can be NULL. A lone surrogate and a NUL, which no text of a table can hold, become ``\ufffd``
@@ -11,63 +12,88 @@ in a column; the verbatim event has them.
 
 from __future__ import annotations
 
-import re
-from datetime import date
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+import contextlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Raw, Struct, field, structs
+from msgspec import Meta, Raw, Struct, field
 
 from decklog.audit.event import NO_OBJECT, ObjectReference, Stage
 from decklog.audit.query import DECISION, object_name
 from decklog.audit.wire import WireError, decode_event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from decklog.audit.event import Event
 
-COLUMNS: Final = {
-    "time": "TIMESTAMP",
-    "stageTime": "TIMESTAMP",
-    "level": "VARCHAR",
-    "stage": "VARCHAR",
-    "auditID": "VARCHAR",
-    "user": "VARCHAR",
-    "userUID": "VARCHAR",
-    "groups": "VARCHAR[]",
-    "userExtra": "JSON",
-    "impersonatedUser": "VARCHAR",
-    "impersonatedGroups": "VARCHAR[]",
-    "verb": "VARCHAR",
-    "apiGroup": "VARCHAR",
-    "apiVersion": "VARCHAR",
-    "resource": "VARCHAR",
-    "subresource": "VARCHAR",
-    "namespace": "VARCHAR",
-    "name": "VARCHAR",
-    "objectUID": "VARCHAR",
-    "code": "INTEGER",
-    "reason": "VARCHAR",
-    "message": "VARCHAR",
-    "decision": "VARCHAR",
-    "sourceIPs": "VARCHAR[]",
-    "userAgent": "VARCHAR",
-    "requestURI": "VARCHAR",
-    "annotations": "MAP(VARCHAR, VARCHAR)",
-}
-"""Column → DuckDB's type, in order, as `Row` has them."""
 CLUSTER: Final = "cluster"
 IDENTITY: Final = "identity"
 """The first KEY_BYTES of what `items.identity_of` gives, a BLOB."""
 EVENT: Final = "event"
 """The event as it came, a BLOB: one line without its newline."""
-ALL: Final = {**COLUMNS, CLUSTER: "VARCHAR", IDENTITY: "BLOB", EVENT: "BLOB"}
-"""The columns of a segment."""
+
+READ: Final = {
+    "requestReceivedTimestamp": "VARCHAR",
+    "stageTimestamp": "VARCHAR",
+    "level": "VARCHAR",
+    "stage": "VARCHAR",
+    "auditID": "VARCHAR",
+    "user": "STRUCT(username VARCHAR, uid VARCHAR, groups VARCHAR[], extra JSON)",
+    "impersonatedUser": "STRUCT(username VARCHAR, groups VARCHAR[])",
+    "verb": "VARCHAR",
+    "objectRef": "STRUCT(resource VARCHAR, namespace VARCHAR, name VARCHAR, uid VARCHAR, apiGroup VARCHAR,"
+    " apiVersion VARCHAR, subresource VARCHAR)",
+    "responseStatus": "STRUCT(reason VARCHAR, message VARCHAR, code INTEGER)",
+    "sourceIPs": "VARCHAR[]",
+    "userAgent": "VARCHAR",
+    "requestURI": "VARCHAR",
+    "annotations": "MAP(VARCHAR, VARCHAR)",
+}
+"""What `encoded` writes: name → DuckDB's type. What is empty is left out."""
+
+
+def _time(name: str) -> str:
+    return f"nullif(try_cast(c.\"{name}\" AS TIMESTAMP), TIMESTAMP '0001-01-01')"
+
+
+def _text(name: str) -> str:
+    return f"coalesce(c.{name}, '')"
+
+
+COLUMNS: Final = {
+    "time": _time("requestReceivedTimestamp"),
+    "stageTime": _time("stageTimestamp"),
+    "level": _text('"level"'),
+    "stage": _text('"stage"'),
+    "auditID": _text('"auditID"'),
+    "user": _text('"user".username'),
+    "userUID": _text('"user".uid'),
+    "groups": 'coalesce(c."user".groups, []::VARCHAR[])',
+    "userExtra": "coalesce(c.\"user\".extra, '{}')",
+    "impersonatedUser": _text('"impersonatedUser".username'),
+    "impersonatedGroups": 'coalesce(c."impersonatedUser".groups, []::VARCHAR[])',
+    "verb": _text('"verb"'),
+    "apiGroup": _text('"objectRef"."apiGroup"'),
+    "apiVersion": _text('"objectRef"."apiVersion"'),
+    "resource": _text('"objectRef".resource'),
+    "subresource": _text('"objectRef".subresource'),
+    "namespace": _text('"objectRef".namespace'),
+    "name": _text('"objectRef".name'),
+    "objectUID": _text('"objectRef".uid'),
+    "code": 'coalesce(c."responseStatus".code, 0)',
+    "reason": _text('"responseStatus".reason'),
+    "message": _text('"responseStatus".message'),
+    "decision": f"coalesce(c.annotations['{DECISION}'], '')",
+    "sourceIPs": 'coalesce(c."sourceIPs", []::VARCHAR[])',
+    "userAgent": _text('"userAgent"'),
+    "requestURI": _text('"requestURI"'),
+    "annotations": "coalesce(c.annotations, MAP {}::MAP(VARCHAR, VARCHAR))",
+}
+"""Column of a segment → how SQL makes it of `c`, a row of `READ`."""
 
 _WIRE: Final = {
-    "api_group": "apiGroup",
     "api_version": "apiVersion",
     "audit_id": "auditID",
     "impersonated_user": "impersonatedUser",
@@ -79,162 +105,60 @@ _WIRE: Final = {
     "staged": "stageTimestamp",
     "user_agent": "userAgent",
 }
-_WORDS: Final = {"ips": "IPs"}
-_EMPTY: Final = Raw(b"{}")
+_CHUNK: Final = 1 << 20
 _MOST_CODE: Final = 0x7FFFFFFF
-_TIMES: Final = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z){2}")
+
+_Code = Annotated[int, Meta(ge=-_MOST_CODE, le=_MOST_CODE)]
+_Time = Annotated[datetime, Meta(tz=True)]
 
 
-class _User(Struct, gc=False):
+class _User(Struct, gc=False, omit_defaults=True):
     username: str = ""
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: Raw = NO_OBJECT
 
 
-class _Status(Struct, gc=False):
+class _Other(Struct, gc=False, omit_defaults=True):
+    username: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class _Object(Struct, gc=False, omit_defaults=True, rename={"api_group": "apiGroup", "api_version": "apiVersion"}):
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    api_group: str = ""
+    api_version: str = ""
+    subresource: str = ""
+
+
+class _Status(Struct, gc=False, omit_defaults=True):
     reason: str = ""
     message: str = ""
-    code: int = 0
+    code: _Code = 0
 
 
-_NOBODY: Final = _User()
-_NO_STATUS: Final = _Status()
-_NOTHING: Final = ObjectReference()
+class Row(Struct, gc=False, omit_defaults=True, rename=lambda name: _WIRE.get(name, name)):
+    """An event without its bodies, and with what is empty left out."""
 
-
-class _Fast(Struct, gc=False, rename=lambda name: _WIRE.get(name, name)):
-    """An event without its bodies, which msgspec skips."""
-
+    received: _Time | None
+    staged: _Time | None
     level: str
     audit_id: str
     stage: str
     request_uri: str
     verb: str
-    received: str
-    staged: str
-    kind: str = "Event"
-    api_version: str = "audit.k8s.io/v1"
-    user: _User = field(default_factory=lambda: _NOBODY)
-    impersonated_user: _User = field(default_factory=lambda: _NOBODY)
+    kind: Literal["Event"] = "Event"
+    api_version: Literal["audit.k8s.io/v1"] = "audit.k8s.io/v1"
+    user: _User | None = None
+    impersonated_user: _Other | None = None
     source_ips: tuple[str, ...] = ()
     user_agent: str = ""
-    object_ref: ObjectReference = field(default_factory=lambda: _NOTHING)
-    response_status: _Status = field(default_factory=lambda: _NO_STATUS)
+    object_ref: _Object | None = None
+    response_status: _Status | None = None
     annotations: dict[str, str] = {}
-
-
-def _column(field: str) -> str:
-    """Give the column of a field: ``user_uid`` → ``userUID``."""
-    head, *rest = field.split("_")
-    return head + "".join(
-        word.upper() if word in {"id", "uid", "uri"} else _WORDS.get(word, word.title()) for word in rest
-    )
-
-
-class Row(Struct, gc=False, rename=_column):
-    """What `COLUMNS` names, in their order."""
-
-    time: str | None
-    stage_time: str | None
-    level: str
-    stage: str
-    audit_id: str
-    user: str
-    user_uid: str
-    groups: tuple[str, ...]
-    user_extra: Raw | dict[str, Any]
-    impersonated_user: str
-    impersonated_groups: tuple[str, ...]
-    verb: str
-    api_group: str
-    api_version: str
-    resource: str
-    subresource: str
-    namespace: str
-    name: str
-    object_uid: str
-    code: int
-    reason: str
-    message: str
-    decision: str
-    source_ips: tuple[str, ...]
-    user_agent: str
-    request_uri: str
-    annotations: dict[str, str]
-
-
-_NAMES: Final = tuple(zip(Row.__struct_fields__, COLUMNS, strict=True))
-_UNREADABLE: Final = Row(
-    *(None, None, "", "", "", "", "", (), {}, "", (), "", "", "", "", "", "", "", "", 0, "", "", "", (), "", "", {})
-)
-_decode: Final = msgspec.json.Decoder(_Fast).decode
-
-
-def row_of(line: bytes) -> Row:
-    """Read an event into its columns; all are empty if it is none that can be read."""
-    try:
-        event = _decode(line)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return _slow(line)
-    if not (
-        _are_usual(event.received, event.staged)
-        and event.kind == "Event"
-        and event.api_version == "audit.k8s.io/v1"
-        and -_MOST_CODE <= event.response_status.code <= _MOST_CODE
-    ):
-        return _slow(line)
-    ref = event.object_ref
-    if not ref.name and event.verb == "create" and event.stage == Stage.RESPONSE_COMPLETE and ref.resource:
-        ref = structs.replace(ref, name=_made_name(line))
-    user, other, status = event.user, event.impersonated_user, event.response_status
-    return Row(
-        event.received,
-        event.staged,
-        event.level,
-        event.stage,
-        event.audit_id,
-        user.username,
-        user.uid,
-        user.groups,
-        user.extra if user.extra is not NO_OBJECT else _EMPTY,
-        other.username,
-        other.groups,
-        event.verb,
-        ref.api_group,
-        ref.api_version,
-        ref.resource,
-        ref.subresource,
-        ref.namespace,
-        ref.name,
-        ref.uid,
-        status.code,
-        status.reason,
-        status.message,
-        event.annotations.get(DECISION, ""),
-        event.source_ips,
-        event.user_agent,
-        event.request_uri,
-        event.annotations,
-    )
-
-
-def _are_usual(received: str, staged: str) -> bool:
-    """Tell whether both are MicroTimes in UTC; unlike `times.are_canonical` it knows the last days of a month, too."""
-    return (
-        len(received) == 27
-        and _TIMES.fullmatch(received + staged) is not None
-        and _is_day(received[:10])
-        and _is_day(staged[:10])
-    )
-
-
-@lru_cache(maxsize=64)
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).year > 1
-    except ValueError:
-        return False
 
 
 class _Named(Struct, gc=False):
@@ -249,88 +173,143 @@ class _Answer(Struct, gc=False, rename={"response_object": "responseObject"}):
     response_object: _Made = field(default_factory=_Made)
 
 
+_decode_lines: Final = msgspec.json.Decoder(Row).decode_lines
+_decode: Final = msgspec.json.Decoder(Row).decode
 _decode_answer: Final = msgspec.json.Decoder(_Answer).decode
+_encoder: Final = msgspec.json.Encoder()
+_REFUSED: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
+_ESCAPED_NUL: Final = b"\\u0000"
 
 
-def _made_name(line: bytes) -> str:
-    """Give the name of an object that was created without one, if the answer was recorded."""
+def chunks(data: bytes) -> Iterator[bytes]:
+    """Cut lines, each with its newline, into pieces of whole lines, of about a megabyte; a longer line stands alone."""
+    at = 0
+    while at < len(data):
+        end = data.rfind(b"\n", at, at + _CHUNK) + 1 or data.find(b"\n", at + _CHUNK) + 1
+        yield data[at:end]
+        at = end
+
+
+def rows_of(chunk: bytes) -> list[Row]:
+    """Read lines, each with its newline."""
     try:
-        return _decode_answer(line).response_object.metadata.name
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return _slow(line).name
+        rows = _decode_lines(chunk)
+    except _REFUSED:
+        return [row_of(line) for line in chunk[:-1].split(b"\n")]
+    if len(rows) != chunk.count(b"\n"):  # a line of spaces is no line to msgspec
+        return [row_of(line) for line in chunk[:-1].split(b"\n")]
+    odd = [at for at, row in enumerate(rows) if _is_odd(row)]
+    if odd:
+        lines = chunk[:-1].split(b"\n")
+        for at in odd:
+            rows[at] = _mended(rows[at], lines[at])
+    return rows
+
+
+def row_of(line: bytes) -> Row:
+    """Read one line; all is empty if it is no event that can be read."""
+    try:
+        row = _decode(line)
+    except _REFUSED:
+        return _slow(line)
+    return _mended(row, line) if _is_odd(row) else row
+
+
+def _is_odd(row: Row) -> bool:
+    """Tell whether a row needs another look: times with an offset, names that only the answer has."""
+    received, staged, ref = row.received, row.staged, row.object_ref
+    return (
+        received is None
+        or staged is None
+        or received.tzinfo is not UTC
+        or staged.tzinfo is not UTC
+        or (row.verb == "create" and ref is not None and not ref.name and row.stage == Stage.RESPONSE_COMPLETE)
+    )
+
+
+def _mended(row: Row, line: bytes) -> Row:
+    if row.received is None or row.staged is None or row.received.tzinfo is not UTC or row.staged.tzinfo is not UTC:
+        return _slow(line)
+    try:
+        name = _decode_answer(line).response_object.metadata.name
+    except _REFUSED:
+        return _slow(line)
+    if name and row.object_ref is not None:
+        row.object_ref.name = name
+    return row
 
 
 def _slow(line: bytes) -> Row:
     try:
         return _of_event(decode_event(line))
     except (WireError, RecursionError):
-        return _UNREADABLE
+        return Row(None, None, "", "", "", "", "")
 
 
 def _of_event(event: Event) -> Row:
-    ref, user, other, status = event.object_ref or _NOTHING, event.user, event.impersonated_user, event.response_status
+    ref, user, other = event.object_ref or ObjectReference(), event.user, event.impersonated_user
+    status = event.response_status
+    place = _Object(
+        ref.resource, ref.namespace, object_name(event), ref.uid, ref.api_group, ref.api_version, ref.subresource
+    )
     return Row(
-        event.request_received_timestamp,
-        event.stage_timestamp,
-        event.level,
-        event.stage,
-        event.audit_id,
-        user.username,
-        user.uid,
-        user.groups,
-        {key: values or () for key, values in user.extra.items()},
-        other.username if other else "",
-        other.groups if other else (),
-        event.verb,
-        ref.api_group,
-        ref.api_version,
-        ref.resource,
-        ref.subresource,
-        ref.namespace,
-        object_name(event),
-        ref.uid,
-        status.code if status else 0,
-        status.reason if status else "",
-        status.message if status else "",
-        event.annotations.get(DECISION, ""),
-        event.source_ips,
-        event.user_agent,
-        event.request_uri,
-        event.annotations,
+        received=_moment(event.request_received_timestamp),
+        staged=_moment(event.stage_timestamp),
+        level=event.level,
+        audit_id=event.audit_id,
+        stage=event.stage,
+        request_uri=event.request_uri,
+        verb=event.verb,
+        user=_User(
+            user.username, user.uid, user.groups, Raw(_encoded_soundly(user.extra)) if user.extra else NO_OBJECT
+        ),
+        impersonated_user=_Other(other.username, other.groups) if other else None,
+        source_ips=event.source_ips,
+        user_agent=event.user_agent,
+        object_ref=place,
+        response_status=_Status(status.reason, status.message, status.code) if status else None,
+        annotations=event.annotations,
     )
 
 
-_encoder: Final = msgspec.json.Encoder()
-_ESCAPED_NUL: Final = b"\\u0000"
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def microtime(moment: datetime | None) -> str:
+    """Write a time as the wire does; empty: there is none."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}Z" if moment else ""
 
 
 def encoded(rows: Sequence[Row]) -> bytes:
-    """Write rows as lines of JSON."""
+    """Write rows as lines of JSON, as `READ` names their fields."""
     try:
         data = _encoder.encode_lines(rows)
     except UnicodeEncodeError:
-        return _mended(rows)
-    return _mended(rows) if _ESCAPED_NUL in data else data
-
-
-def _mended(rows: Sequence[Row]) -> bytes:
-    return b"".join([_encoder.encode(_sound(_plain(row))) + b"\n" for row in rows])
+        data = _ESCAPED_NUL
+    if _ESCAPED_NUL not in data:
+        return data
+    return b"".join([_encoded_soundly(_plain(row)) + b"\n" for row in rows])
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    found = {name: getattr(row, field) for field, name in _NAMES}
-    extra = found["userExtra"]
-    if isinstance(extra, Raw):  # it may hold a NUL, or what is no text
-        try:
-            found["userExtra"] = msgspec.json.decode(extra)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            found["userExtra"] = {}
-    return found
+    extra = row.user.extra if row.user else NO_OBJECT
+    if row.user is not None:
+        row.user.extra = NO_OBJECT  # what is raw JSON goes by itself: it may hold a NUL, too
+    plain: dict[str, Any] = msgspec.to_builtins(row)
+    if extra is not NO_OBJECT:
+        with contextlib.suppress(*_REFUSED):
+            plain["user"]["extra"] = msgspec.json.decode(extra)
+    return plain
+
+
+def _encoded_soundly(value: Any) -> bytes:
+    return _encoder.encode(_sound(value))
 
 
 def _sound(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "�")
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
     if isinstance(value, (list, tuple)):
         return list(map(_sound, value))
     if isinstance(value, dict):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from decklog.errors import DecklogError
 from decklog.store import catalog, checksums, reading
 from decklog.store.catalog import BLOCK_BYTES, Catalog
-from decklog.store.columns import row_of
+from decklog.store.columns import microtime, row_of
 from decklog.store.inspection_quarantine import names, quarantined
 from decklog.store.items import identity_of
 from decklog.store.parquet import files_sql
@@ -166,7 +166,7 @@ def _lines(disk: Disk, path: Path, start: int, end: int) -> list[bytes]:
 
 
 def _time_in(lines: Iterator[bytes]) -> str:
-    return next((time for line in lines if line and (time := row_of(line).time)), "")
+    return next((time for line in lines if line and (time := microtime(row_of(line).received))), "")
 
 
 def _unknown(store: Path, disk: Disk) -> Iterator[Fault]:

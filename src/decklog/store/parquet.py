@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Final
@@ -17,15 +18,19 @@ import duckdb
 
 from decklog.errors import DecklogError
 from decklog.store import columns
-from decklog.store.columns import COLUMNS
+from decklog.store.columns import COLUMNS, READ
 from decklog.store.recent import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date
 
 MEMORY_MB: Final = 700
 ROW_GROUP: Final = 16_384
 ORDER: Final = '"namespace", "resource", "name", "time", "stageTime"'
+LASTING: Final = "COMPRESSION zstd, COMPRESSION_LEVEL 3"
+PASSING: Final = "COMPRESSION zstd, COMPRESSION_LEVEL 1, WRITE_BLOOM_FILTER false"
+"""For what compaction will write again: a fifth faster, a quarter larger."""
 UNKNOWN_DAY: Final = "unknown"
 MOST_DAYS: Final = 400
 """Of one journal segment; events of further days go to the unknown day, so that nobody makes a million files."""
@@ -57,13 +62,31 @@ class Made:
     max_time: str
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Events on their way into DuckDB."""
+
+    cluster: str
+    days: set[str]
+    rows: int
+    raw_bytes: int
+    longest: int
+    """Bytes of a line that DuckDB has to expect."""
+    decoded: str
+    """How SQL makes the event of what it reads."""
+    sources: list[Path]
+    """Columns, identities, events."""
+    files: list[Path]
+    """Of these, what was written for the occasion."""
+
+
 class Engine:
     """DuckDB, with a directory of its own for what is on its way; see `engine`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         self.connection = connection
         self.folder = folder
-        self._number = 0
+        self._numbers = count(1)
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run SQL of ours; raises DecklogError."""
@@ -75,66 +98,80 @@ class Engine:
 
     def fresh(self, suffix: str) -> Path:
         """Name a file in the directory."""
-        self._number += 1
-        return self.folder / f"{self._number}{suffix}"
+        return self.folder / f"{next(self._numbers)}{suffix}"
 
-    def split(self, data: bytes, keys: bytes, cluster: str) -> list[Made]:
-        """Write the lines of a journal, each with its newline, as a file a day. `keys`: their identities."""
-        lines = data[:-1].split(b"\n")
-        longest = 2 * max(map(len, lines)) + _LINE_BYTES
-        if longest > _LONG_BYTES:
-            self.all(f"SET memory_limit = '{MEMORY_MB + (_BUFFERS * longest >> 20)}MB'")
-        rows, days = self._write_rows(lines)
+    def prepare(self, journal: Path, data: bytes, keys: bytes, cluster: str) -> Prepared:
+        """Read events into columns, in files for DuckDB: a journal, its lines, and their identities.
+
+        Needs no DuckDB, so it may go on while another thread is in `write`. Raises OSError.
+        """
+        rows, days, longest = self._write_rows(data)
         files = [rows, self._write_keys(keys)]
-        text, decoded = self._write_lines(data, lines)
-        files.append(text)
-        source = _source(longest, decoded)
-        values = [cluster, *map(str, files)]
-        if len(days) == 1:
-            made = [self.copy(f"{source} ORDER BY {ORDER}", values, days.pop(), cluster)]
-        else:
-            made = self._split(source, values, cluster)
-        for file in files:
-            file.unlink()
-        if (sum(one.rows for one in made), sum(one.raw_bytes for one in made)) != (len(lines), len(data)):
-            raise DecklogError(
-                f"DuckDB took other events than the {len(lines):,} that it was given: nothing was sealed"
-            )
+        # What DuckDB reads as it is needs no copy.
+        text, decoded = (journal, "encode(e)") if _is_text(data) else (self._write_digits(data), "unhex(e)")
+        return Prepared(
+            cluster=cluster,
+            days=days,
+            rows=len(keys) // KEY_BYTES,
+            raw_bytes=len(data),
+            longest=2 * longest + _LINE_BYTES,
+            decoded=decoded,
+            sources=[*files, text],
+            files=files if text == journal else [*files, text],
+        )
+
+    def write(self, prepared: Prepared) -> list[Made]:
+        """Write prepared events as a file a day. Raises DecklogError."""
+        if prepared.longest > _LONG_BYTES:
+            self.all(f"SET memory_limit = '{MEMORY_MB + (_BUFFERS * prepared.longest >> 20)}MB'")
+        source = _source(prepared.longest, prepared.decoded)
+        values = [prepared.cluster, *map(str, prepared.sources)]
+        try:
+            if len(prepared.days) == 1:
+                (day,) = prepared.days
+                made = [self.copy(f"{source} ORDER BY {ORDER}", values, day, prepared.cluster, PASSING)]
+            else:
+                made = self._split(source, values, prepared.cluster)
+        finally:
+            for file in prepared.files:
+                file.unlink()
+        written = sum(one.rows for one in made), sum(one.raw_bytes for one in made)
+        if written != (prepared.rows, prepared.raw_bytes):
+            raise DecklogError(f"DuckDB took other events than the {prepared.rows:,} given: nothing was sealed")
         return made
 
     def _split(self, source: str, values: Sequence[Any], cluster: str) -> list[Made]:
         self.all(f"CREATE OR REPLACE TABLE loaded AS {source}", values)
         select = f"SELECT * FROM loaded WHERE {_DAY} = ? ORDER BY {ORDER}"  # noqa: S608  # because: our own words
         try:
-            return [self.copy(select, [day], day, cluster) for day in self._days()]
+            return [self.copy(select, [day], day, cluster, PASSING) for day in self._days()]
         finally:
             self.all("DROP TABLE loaded")
 
-    def _write_rows(self, lines: Sequence[bytes]) -> tuple[Path, set[str]]:
-        """Write the columns; gives the days, roughly: a time that DuckDB cannot read makes one of its own."""
+    def _write_rows(self, data: bytes) -> tuple[Path, set[str], int]:
+        """Write what the columns are made of; gives the file, the days, and how long a line may be."""
         file = self.fresh(".json")
-        days: set[str] = set()
+        days: set[date | None] = set()
+        longest = 0
         with file.open("wb") as out:
-            for at in range(0, len(lines), _BATCH):
-                rows = [columns.row_of(line) for line in lines[at : at + _BATCH]]
-                days.update([row.time[:10] if row.time else UNKNOWN_DAY for row in rows])
+            for chunk in columns.chunks(data):
+                rows = columns.rows_of(chunk)
+                days.update([row.received.date() if row.received else None for row in rows])
                 out.write(columns.encoded(rows))
-        return file, days
+                longest = max(longest, len(chunk))
+        return file, {day.isoformat() if day and day.year > 1 else UNKNOWN_DAY for day in days}, longest
 
     def _write_keys(self, keys: bytes) -> Path:
         file = self.fresh(".keys")
         file.write_bytes(keys.hex("\n", KEY_BYTES).encode() + b"\n")
         return file
 
-    def _write_lines(self, data: bytes, lines: Sequence[bytes]) -> tuple[Path, str]:
-        """Write the events as text that DuckDB reads as it is, or as hexadecimal digits where it would not."""
+    def _write_digits(self, data: bytes) -> Path:
+        """Write the events as hexadecimal digits, where DuckDB would not take them as they are."""
         file = self.fresh(".lines")
-        if _is_text(data):
-            file.write_bytes(data)
-            return file, "encode(e)"
         with file.open("wb") as out:
-            out.writelines(line.hex().encode() + b"\n" for line in lines)
-        return file, "unhex(e)"
+            out.writelines(line.hex().encode() + b"\n" for line in data[:-1].split(b"\n"))
+        return file
 
     def _days(self) -> list[str]:
         """List the days of ``loaded``, those with most events first; what is beyond MOST_DAYS has no day."""
@@ -146,12 +183,11 @@ class Engine:
         self.all(f'UPDATE loaded SET "time" = NULL WHERE {_DAY} NOT IN ({marks})', days[:MOST_DAYS])  # noqa: S608  # because: the same
         return self._days()
 
-    def copy(self, select: str, values: Sequence[Any], day: str, cluster: str) -> Made:
+    def copy(self, select: str, values: Sequence[Any], day: str, cluster: str, how: str = LASTING) -> Made:
         """Write what a query gives, and read it back; raises DecklogError."""
         file = self.fresh(".parquet")
         self.all(
-            f"COPY ({select}) TO '{_quoted(file)}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3,"
-            f" ROW_GROUP_SIZE {ROW_GROUP})",
+            f"COPY ({select}) TO '{_quoted(file)}' (FORMAT parquet, ROW_GROUP_SIZE {ROW_GROUP}, {how})",
             values,
         )
         about = self.about(file)
@@ -233,10 +269,10 @@ def engine(aside: Path, *, memory_mb: int = MEMORY_MB, threads: int = 2) -> Iter
 
 def _source(longest: int, decoded: str) -> str:
     """Give the query that reads what was written for DuckDB; its parameters: cluster, columns, identities, events."""
-    typed = ", ".join(f"'{name}': '{'VARCHAR' if kind == 'TIMESTAMP' else kind}'" for name, kind in COLUMNS.items())
-    times = ", ".join(f'try_cast("{name}" AS TIMESTAMP) AS "{name}"' for name in ("time", "stageTime"))
+    typed = ", ".join(f"'{name}': '{kind}'" for name, kind in READ.items())
+    made = ", ".join(f'{made} AS "{name}"' for name, made in COLUMNS.items())
     return (
-        f"SELECT c.* REPLACE ({times}), ?::VARCHAR AS cluster, k.identity, e.event FROM"  # noqa: S608  # because: our own words
+        f"SELECT {made}, ?::VARCHAR AS cluster, k.identity, e.event FROM"  # noqa: S608  # because: our own words
         f" read_json(?, format = 'newline_delimited', compression = 'none', maximum_object_size = {longest},"
         f" columns = {{{typed}}}) c"
         f" POSITIONAL JOIN (SELECT unhex(k) AS identity FROM {_csv('k', _LINE_BYTES)}) k"

@@ -20,6 +20,7 @@ import logging
 import os
 import shutil
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from decklog.disk import Disk
-    from decklog.store.parquet import Engine, Made
+    from decklog.store.parquet import Engine, Made, Prepared
     from decklog.store.reading import JournalSegment
 
 SEGMENTS: Final = "segments"
@@ -175,27 +176,72 @@ class Sealed:
     journals: int
     events: int
     raw_bytes: int
-    bytes: int
+    file_bytes: int
     left: tuple[str, ...]
     """Journal segments that could not be sealed, and why."""
 
 
 def seal(work: Maintenance, engine: Engine) -> Sealed:
-    """Seal every finished journal segment. Raises OSError, DecklogError."""
-    journals = events = raw_bytes = size = 0
-    left: list[str] = []
-    for journal in waiting(work):
+    """Seal every finished journal segment. Raises OSError, DecklogError.
+
+    While DuckDB writes one, the next is read: each takes about as long, and DuckDB leaves Python alone meanwhile.
+    """
+    done = _Sealing(work, engine)
+    with ThreadPoolExecutor(1, thread_name_prefix="sealing") as writing:
+        for journal in waiting(work):
+            prepared = done.prepare(journal)
+            done.finish()
+            if prepared is not None:
+                done.begin(journal, writing.submit(engine.write, prepared))
+        done.finish()
+    return done.result()
+
+
+class _Sealing:
+    """What was sealed so far, and the one that is being written."""
+
+    def __init__(self, work: Maintenance, engine: Engine) -> None:
+        self._work = work
+        self._engine = engine
+        self._now: tuple[JournalSegment, Future[list[Made]]] | None = None
+        self._journals = 0
+        self._made: list[Segment] = []
+        self._left: list[str] = []
+
+    def prepare(self, journal: JournalSegment) -> Prepared | None:
+        """Read a journal; None: it is left as it is."""
         try:
-            made = _seal_one(work, engine, journal)
+            return _prepare(self._work, self._engine, journal)
         except DecklogError as error:
-            logger.error("store: %s was not sealed, and stays: %s", journal.path, error)  # noqa: TRY400  # because: the user reads it, not a programmer
-            left.append(f"{journal.path}: {error}")
-            continue
-        journals += 1
-        events += sum(segment.rows for segment in made)
-        raw_bytes += sum(segment.raw_bytes for segment in made)
-        size += sum(segment.file_bytes for segment in made)
-    return Sealed(journals, events, raw_bytes, size, tuple(left))
+            self._leave(journal, error)
+            return None
+
+    def begin(self, journal: JournalSegment, writing: Future[list[Made]]) -> None:
+        """Remember what is being written."""
+        self._now = (journal, writing)
+
+    def finish(self) -> None:
+        """Wait for what is being written, and let it count."""
+        if self._now is None:
+            return
+        (journal, writing), self._now = self._now, None
+        try:
+            made = writing.result()
+        except DecklogError as error:
+            self._leave(journal, error)
+            return
+        rows, raw_bytes = sum(one.rows for one in made), sum(one.raw_bytes for one in made)
+        entry = SealedJournal(journal.writer, journal.number, rows, raw_bytes)
+        self._made += self._work.publish(made, SEALED, journals=[entry])
+        self._journals += 1
+
+    def result(self) -> Sealed:
+        """Give what was done."""
+        return Sealed(self._journals, *total(self._made), tuple(self._left))
+
+    def _leave(self, journal: JournalSegment, error: DecklogError) -> None:
+        logger.error("store: %s was not sealed, and stays: %s", journal.path, error)
+        self._left.append(f"{journal.path}: {error}")
 
 
 def waiting(work: Maintenance) -> Iterator[JournalSegment]:
@@ -207,15 +253,13 @@ def waiting(work: Maintenance) -> Iterator[JournalSegment]:
             yield journal
 
 
-def _seal_one(work: Maintenance, engine: Engine, journal: JournalSegment) -> list[Segment]:
+def _prepare(work: Maintenance, engine: Engine, journal: JournalSegment) -> Prepared | None:
     _, damages = checksums.check(work.disk, journal.path)
     if damages:
         raise DecklogError(f"damaged at byte {damages[0].offset}: decklog store check tells more")
     keys = b"".join(group.keys for group in checksums.groups_of(work.disk, journal.path))
     data = whole(work.disk, journal.path)
-    made = engine.split(data, keys, journal.cluster) if data else []
-    entry = SealedJournal(journal.writer, journal.number, sum(one.rows for one in made), len(data))
-    return work.publish(made, SEALED, journals=[entry])
+    return engine.prepare(journal.path, data, keys, journal.cluster) if data else None
 
 
 def whole(disk: Disk, path: Path) -> bytes:
