@@ -89,6 +89,8 @@ class Splitter:
         self._item_limit = item_limit
         self._buffer = b""
         self._at = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._step = self._head
         self._separator = b""
         self._first = True
@@ -101,13 +103,27 @@ class Splitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next piece. Raises UnsplitError."""
-        rest = self._buffer[self._at :] if self._at else self._buffer
-        self._buffer = rest + data if rest else data
-        self._at = 0
+        if not self._join(data):
+            return []
         items: list[bytes] = []
         while self._step(items):
             """Go on."""
         return items
+
+    def _join(self, data: bytes) -> bool:
+        """Put what came behind what is left; False: not yet, as it is little against what an unfinished item has.
+
+        An item of many windows is thus copied a few times, not once a window, and memory is not left in pieces.
+        """
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        left = len(self._buffer) - self._at
+        if self._pending_bytes < left // 2 and left + self._pending_bytes <= self._item_limit and not self._final:
+            return False
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        self._buffer = b"".join((memoryview(self._buffer)[self._at :], *pending)) if left else b"".join(pending)
+        self._at = 0
+        return True
 
     def end(self) -> list[bytes]:
         """Hear that there is no more. Raises UnsplitError for a body that is not whole."""
