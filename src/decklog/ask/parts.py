@@ -23,6 +23,7 @@ HELD_OPEN: Final = 256
 """Files; more are not scanned but read one after the other."""
 
 _MAGIC_BYTES: Final = 16
+_LOOK_BYTES: Final = 16 << 10
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -87,9 +88,16 @@ class Part:
         log = self.log
         place = _line_start(log, self.start)
         end = _line_start(log, self.end)
-        while place < end and (piece := os.pread(log.descriptor, min(log.sizes.piece, end - place), place)):
+        while place < end and (piece := os.pread(log.descriptor, _to_line_end(log, place, end) - place, place)):
             place += len(piece)
             yield piece
+
+
+def _to_line_end(log: Log, place: int, end: int) -> int:
+    """Give where the piece from `place` ends: behind a line, if one ends soon, so that nobody has to cut and join."""
+    stop = min(place + log.sizes.piece, end)
+    feed = os.pread(log.descriptor, min(_LOOK_BYTES, end - stop + 1), stop - 1).find(b"\n") if stop < end else -1
+    return stop + feed if feed >= 0 else stop
 
 
 class _FromStart:

@@ -22,6 +22,8 @@ from array import array
 from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, compress
+from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -29,7 +31,7 @@ from msgspec.structs import replace
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.requests import ENDED_REQUESTS, is_last, merge
-from decklog.ask.usual import PIECE_BYTES, LongLineError, Usual, whole_lines
+from decklog.ask.usual import PIECE_BYTES, LongLineError, Usual, unwrapped, whole_lines
 from decklog.audit.event import Stage
 from decklog.audit.query import Query
 from decklog.sources.reader import read, records_of
@@ -70,7 +72,12 @@ def tally(
         logs = None if query.texts else survey(waiting, sizes)  # a text may stand in any field of the line
         if logs is not None:
             window = replace(query, since=None, until=None, after=None) == _NO_FILTER
-            task = _Task(_Window(query) if window else query, label, whole=whole or not window, all=query == _NO_FILTER)
+            task = _Task(
+                _Window(query) if window else query,
+                *unwrapped(label),
+                whole=whole or not window,
+                all=query == _NO_FILTER,
+            )
             with uncollected():
                 counts = _Tallying(logs, task, processes).counts(coverage)
             if counts is not None:
@@ -150,6 +157,8 @@ class _Task:
 
     query: Query | _Window
     label: Label
+    fields: frozenset[str]
+    """That are asked for of those that are not always decoded."""
     whole: bool
     all: bool
     """Nothing is filtered."""
@@ -176,8 +185,7 @@ class _Counting:
         self._all = task.all
         self._name = name
         self._first = at_start
-        self._ended: set[int] = set()
-        self._usual = Usual(whole=task.whole)
+        self._usual = Usual(whole=task.whole, fields=task.fields)
         self.done = _Part()
 
     def take(self, block: bytes) -> None:
@@ -185,8 +193,8 @@ class _Counting:
             self._first = False
             block = block.removeprefix(_BYTE_ORDER_MARK)
         feeds, events = self._usual.decode(block)
-        keys = [] if events is None else [_key(event) for event in events]
-        if events is None or not self._twice.isdisjoint(keys):
+        keys = [] if events is None else _keys(events)
+        if events is None or (self._twice and not self._twice.isdisjoint(keys)):
             self._read(block)
         else:
             self.done.coverage.lines += len(events)
@@ -195,7 +203,14 @@ class _Counting:
         self.done.feeds += feeds
 
     def finish(self) -> None:
-        self.done.ended = array("q", self._ended)
+        """Look for requests that ended twice, and forget of those under way what came after the end."""
+        done = self.done
+        ended = set(done.ended)
+        if len(ended) < len(done.ended):
+            done.twice.update(_repeated(done.ended))
+            done.too_much |= len(ended) > ENDED_REQUESTS
+        for key in done.open.keys() & ended:
+            del done.open[key]
 
     def _stretch(self, times: list[str]) -> None:
         coverage, first, last = self.done.coverage, min(times), max(times)
@@ -214,38 +229,30 @@ class _Counting:
                 event = record.event
                 if event is None:
                     continue
-                if (key := _key(event)) in self._twice:
+                key = _keys([event])[0]
+                if key in self._twice:
                     self.done.aside.append(
                         _Aside(key, is_last(event), hash(record.line), self._query.lasting(event), self._open(event))
                     )
                 else:
                     events.append(event)
-        self._add(events, list(map(_key, events)))
+        self._add(events, _keys(events))
 
-    def _add(self, events: Sequence[Any], keys: Sequence[int]) -> None:
+    def _add(self, events: Sequence[Any], keys: list[int]) -> None:
         """Count events, usual or read; which of them come first is no matter."""
-        done, ended = self.done, self._ended
-        last = [event.stage == _COMPLETE or is_last(event) for event in events]
-        ends = [key for key, ends in zip(keys, last, strict=True) if ends]
-        expected = len(ended) + len(ends)
-        if self._twice or not ended.isdisjoint(ends) or len(set(ends)) < len(ends):
-            done.twice.update(ended.intersection(ends), (key for key, times in Counter(ends).items() if times > 1))
-        ended.update(ends)
-        if len(ended) > ENDED_REQUESTS and len(ended) != expected:
-            done.too_much = True
-        label = self._label
-        if self._all:
-            done.counts.update([label(event) for event, ends in zip(events, last, strict=True) if ends])
-        else:
-            matches = self._query.matches
-            found = [event for event, ends in zip(events, last, strict=True) if ends and matches(event)]
-            done.counts.update([label(event) for event in found])
-        if len(ends) < len(events):
-            for event, key, ends_here in zip(events, keys, last, strict=True):
-                if not ends_here and key not in ended:
-                    self._begin(event, key)
+        done, label = self.done, self._label
+        complete = [event.stage == _COMPLETE for event in events]
+        if not all(complete):
+            last = [ends or is_last(event) for event, ends in zip(events, complete, strict=True)]
+            for event, key in compress(zip(events, keys, strict=True), map(not_, last)):
+                self._begin(event, key)
+            events, keys = list(compress(events, last)), list(compress(keys, last))
+        done.ended.fromlist(keys)
+        if not self._all:
+            events = list(filter(self._query.matches, events))
+        done.counts.update([label(event) for event in events])
         if done.open:
-            for key in done.open.keys() & ends:
+            for key in done.open.keys() & keys:
                 del done.open[key]
 
     def _begin(self, event: Any, key: int) -> None:
@@ -260,8 +267,12 @@ class _Counting:
         return _RANK.get(event.stage, 1), self._query.matches(event), self._label(event)
 
 
-def _key(event: Any) -> int:
-    return hash((event.audit_id, event.request_received_timestamp, event.verb, event.request_uri))
+def _keys(events: Iterable[Any]) -> list[int]:
+    return [hash((event.audit_id, event.request_received_timestamp, event.verb, event.request_uri)) for event in events]
+
+
+def _repeated(keys: Iterable[int]) -> list[int]:
+    return [key for key, times in Counter(keys).items() if times > 1]
 
 
 class _Tallying:
@@ -326,28 +337,29 @@ class _Total:
     def __init__(self) -> None:
         self._counts: Counter[Hashable] = Counter()
         self._ended: set[int] = set()
-        self._recent: deque[set[int]] = deque()
+        self._recent: deque[array[int]] = deque()
         self._open: dict[int, _Open] = {}
         self._aside: list[_Aside] = []
         self.twice: set[int] = set()
 
     def add(self, part: _Part) -> None:
         """Add the part that comes next."""
-        ended = set(part.ended)
         self.twice |= part.twice
-        self.twice |= self._ended & ended
-        for key in self._open.keys() & ended:
-            del self._open[key]
+        self._recent.append(part.ended)
+        expected = len(self._ended) + len(part.ended)
+        self._ended.update(part.ended)
+        if len(self._ended) < expected:  # at no other time is it worth while to look for them
+            self.twice.update(_repeated(chain.from_iterable(self._recent)))
         for key, this in part.open.items():
             known = self._open.get(key)
-            if key not in self._ended and (known is None or this[0] >= known[0]):
+            if known is None or this[0] >= known[0]:
                 self._open[key] = this
+        for key in self._open.keys() & self._ended:
+            del self._open[key]
         self._aside += part.aside
         self._counts.update(part.counts)
-        self._ended |= ended
-        self._recent.append(ended)
         while len(self._ended) > ENDED_REQUESTS and len(self._recent) > 1:
-            self._ended -= self._recent.popleft()
+            self._ended.difference_update(self._recent.popleft())
 
     def finish(self) -> Counter[Hashable]:
         """Add the requests that have not ended, and those that were put aside."""

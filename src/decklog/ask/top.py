@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
 
+from decklog.ask.usual import Narrow, unwrapped
 from decklog.audit.event import Stage
 from decklog.errors import DecklogError
 
@@ -52,17 +53,21 @@ def _source_ip(event: Any) -> str:
     return event.source_ips[-1] if event.source_ips else NONE
 
 
+def _narrow(of: Label, *fields: str) -> tuple[Label, bool]:
+    return Narrow(of, frozenset(fields)), False
+
+
 _LABELS: Final[dict[str, tuple[Label, bool]]] = {
-    "user": (lambda event: event.user.username or NONE, False),
-    "verb": (lambda event: event.verb or NONE, False),
-    "resource": (_resource, False),
-    "namespace": (_namespace, False),
-    "code": (_code, False),
-    "user-agent": (lambda event: event.user_agent or NONE, False),
-    "uri": (lambda event: event.request_uri.partition("?")[0] or NONE, False),
+    "user": _narrow(lambda event: event.user.username or NONE),
+    "verb": _narrow(lambda event: event.verb or NONE),
+    "resource": _narrow(_resource, "object_ref"),
+    "namespace": _narrow(_namespace, "object_ref"),
+    "code": _narrow(_code, "response_status"),
+    "user-agent": _narrow(lambda event: event.user_agent or NONE, "user_agent"),
+    "uri": _narrow(lambda event: event.request_uri.partition("?")[0] or NONE),
     "source-ip": (_source_ip, True),
 }
-"""Name → label, and whether it asks for more than `tally.Slim` has."""
+"""Name → label, and whether it asks for more than `usual.Slim` can have."""
 
 BY: Final = (*_LABELS, "rule")
 
@@ -85,15 +90,22 @@ def label_of(names: Iterable[str], rule: Callable[[Any], str] | None = None) -> 
             raise DecklogError(f"requests cannot be counted by {name!r}: choose among {', '.join(BY)}")
     labels = tuple(label for label, _ in chosen)
     whole = any(needs for _, needs in chosen)
-    return (labels[0], whole) if len(labels) == 1 else (lambda event: tuple([label(event) for label in labels]), whole)
+    return (labels[0] if len(labels) == 1 else _together(labels)), whole
+
+
+def _together(labels: tuple[Label, ...]) -> Label:
+    bare = [unwrapped(label)[0] for label in labels]
+    fields = frozenset[str]().union(*[unwrapped(label)[1] for label in labels])
+    return Narrow(lambda event: tuple([label(event) for label in bare]), fields)
 
 
 def time_label(label: Label | None, *, fine: bool) -> Label:
     """Give the label of a timeline: when a request was received, to ten seconds (`fine`: to one); and `label`."""
     end = _SECOND if fine else _TEN_SECONDS
     if label is None:
-        return lambda event: ((event.request_received_timestamp or "")[:end], "")
-    return lambda event: ((event.request_received_timestamp or "")[:end], label(event))
+        return Narrow(lambda event: ((event.request_received_timestamp or "")[:end], ""), frozenset())
+    bare, fields = unwrapped(label)
+    return Narrow(lambda event: ((event.request_received_timestamp or "")[:end], bare(event)), fields)
 
 
 class Timeline(Struct, frozen=True):
