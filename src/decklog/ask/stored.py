@@ -78,7 +78,7 @@ def stored(
         if not view.segments:
             found = journals.records(ids, coverage)
         else:
-            segments = stack.enter_context(_segments(view, queries))  # not before: it starts threads
+            segments = stack.enter_context(reading_segments(view, queries))  # not before: it starts threads
             ids = _both(journals.decoded_ids if ids is None else lambda: ids, segments.audit_ids)
             found = merge(segments.records(ids, coverage), journals.records(ids, coverage), key=_time)
         yield from _each_once(found, doubled=view.doubled)
@@ -194,17 +194,7 @@ class _Journals:
         return found if ids is None else (one for one in found if one[1].event is None or one[1].event.audit_id in ids)
 
     def _all(self, journals: Sequence[JournalSegment], coverage: Coverage) -> Iterator[_Found]:
-        for journal in journals:
-            name = str(journal.path)
-            coverage.files.append(name)
-            try:
-                for number, (_, line) in enumerate(lines_of(journal, self._disk), start=1):
-                    record = _record(line, name, number)
-                    coverage.count(record)
-                    coverage.count_bytes(len(line) + 1)
-                    yield identity_of(journal.cluster, line), record
-            except FileNotFoundError:
-                coverage.problems.append(f"{name}: it was removed while the answer was made: ask again")
+        return journal_records(journals, self._disk, coverage)
 
     def _some(self, ids: frozenset[str], coverage: Coverage) -> list[_Found]:
         """Sift again, by audit IDs. Raises TooMuchError."""
@@ -235,6 +225,21 @@ class _Journals:
             before += first.lines
 
 
+def journal_records(journals: Iterable[JournalSegment], disk: Disk, coverage: Coverage) -> Iterator[_Found]:
+    """Read every line of journals, one after another. Counts into `coverage`."""
+    for journal in journals:
+        name = str(journal.path)
+        coverage.files.append(name)
+        try:
+            for number, (_, line) in enumerate(lines_of(journal, disk), start=1):
+                record = _record(line, name, number)
+                coverage.count(record)
+                coverage.count_bytes(len(line) + 1)
+                yield identity_of(journal.cluster, line), record
+        except FileNotFoundError:
+            coverage.problems.append(f"{name}: it was removed while the answer was made: ask again")
+
+
 def _whole(disk: Disk, fd: int) -> int:
     """Give the size up to the last newline: a line that is being written is not there yet."""
     end = disk.fstat(fd).st_size
@@ -248,7 +253,8 @@ def _whole(disk: Disk, fd: int) -> int:
 
 
 @contextmanager
-def _segments(view: View, queries: Sequence[Query]) -> Iterator[_Segments]:
+def reading_segments(view: View, queries: Sequence[Query]) -> Iterator[Segments]:
+    """Open the segments of a view. Raises DecklogError, also within, for one that cannot be read."""
     import duckdb  # noqa: PLC0415  # because: 30 ms, and a store that was never sealed has no segments
 
     with TemporaryDirectory(prefix="decklog-ask-") as folder:
@@ -263,7 +269,7 @@ def _segments(view: View, queries: Sequence[Query]) -> Iterator[_Segments]:
         connection = duckdb.connect(":memory:", config=settings)
         try:
             connection.execute("SET TimeZone = 'UTC'")
-            yield _Segments(view, queries, connection.cursor())
+            yield Segments(view, queries, connection.cursor(), Path(folder))
         except duckdb.Error as error:
             words = " ".join(str(error).split("\n\n")[0].split())[:300]
             raise DecklogError(
@@ -273,13 +279,15 @@ def _segments(view: View, queries: Sequence[Query]) -> Iterator[_Segments]:
             connection.close()
 
 
-class _Segments:
-    """The segments of a view."""
+class Segments:
+    """The segments of a view, and DuckDB to read them."""
 
-    def __init__(self, view: View, queries: Sequence[Query], cursor: Any) -> None:
+    def __init__(self, view: View, queries: Sequence[Query], cursor: Any, folder: Path) -> None:
+        self.cursor = cursor
+        self.folder = folder
+        """For files on the way; it goes with the segments."""
         self._view = view
         self._queries = queries
-        self._cursor = cursor
 
     def audit_ids(self) -> frozenset[str] | None:
         """Give the audit IDs of the requests that may be asked for; None: everything has to be read."""
@@ -289,9 +297,9 @@ class _Segments:
         elif condition is ANY:
             return None
         else:
-            table = _table(self._view, self._view.segments)
-            sql = f'SELECT DISTINCT "auditID" FROM {table} WHERE {condition.sql} LIMIT {MOST_REQUESTS + 1}'  # noqa: S608  # because: our own words, values are parameters
-            found = {row[0] for row in self._cursor.execute(sql, list(condition.parameters)).fetchall()}
+            rows = table(self._view, self._view.segments)
+            sql = f'SELECT DISTINCT "auditID" FROM {rows} WHERE {condition.sql} LIMIT {MOST_REQUESTS + 1}'  # noqa: S608  # because: our own words, values are parameters
+            found = {row[0] for row in self.cursor.execute(sql, list(condition.parameters)).fetchall()}
         is_exact = not any("\ufffd" in one for one in found)  # a column has it for what it cannot hold
         return frozenset(found) if len(found) <= MOST_REQUESTS and is_exact else None
 
@@ -299,9 +307,9 @@ class _Segments:
         """Look through the events that the columns do not rule out."""
         sieve = Sieve.of(self._queries)
         found: set[str] = set()
-        sql = f'SELECT "event" FROM {_table(self._view, self._view.segments)} WHERE {condition.sql}'  # noqa: S608  # because: the same
-        self._cursor.execute(sql, list(condition.parameters))
-        while len(found) <= MOST_REQUESTS and (rows := self._cursor.fetchmany(_ROWS)):
+        sql = f'SELECT "event" FROM {table(self._view, self._view.segments)} WHERE {condition.sql}'  # noqa: S608  # because: the same
+        self.cursor.execute(sql, list(condition.parameters))
+        while len(found) <= MOST_REQUESTS and (rows := self.cursor.fetchmany(_ROWS)):
             for (line,) in rows:
                 if sieve is not None and not sieve.admits(line) and hides(line) is None:
                     continue
@@ -312,7 +320,7 @@ class _Segments:
 
     def records(self, ids: frozenset[str] | None, coverage: Coverage) -> Iterator[_Found]:
         """Give the events of requests, day by day, by time; all of the window if `ids` is None."""
-        self._cover(coverage)
+        self.cover(coverage)
         condition = _one_of(ids) if ids is not None else self._window()
         if ids is not None and not ids:
             return
@@ -336,32 +344,35 @@ class _Segments:
 
     def _rows(self, segments: Sequence[Segment], condition: Condition) -> Iterator[tuple[str, int, bytes, bytes]]:
         sql = (
-            f'SELECT filename, file_row_number, "identity", "event" FROM {_table(self._view, segments)}'  # noqa: S608  # because: our own words, values are parameters
+            f'SELECT filename, file_row_number, "identity", "event" FROM {table(self._view, segments)}'  # noqa: S608  # because: our own words, values are parameters
             f' WHERE {condition.sql} ORDER BY "stageTime", filename, file_row_number'
         )
-        self._cursor.execute(sql, list(condition.parameters))
-        while rows := self._cursor.fetchmany(_ROWS):
+        self.cursor.execute(sql, list(condition.parameters))
+        while rows := self.cursor.fetchmany(_ROWS):
             yield from rows
 
-    def _cover(self, coverage: Coverage) -> None:
+    def cover(self, coverage: Coverage, *, undecoded: bool = True) -> None:
+        """Say what is searched; `undecoded`: its events have still to be read."""
         for segment in self._view.segments:
             coverage.files.append(str(self._view.store / segment.path))
             coverage.size_bytes += segment.file_bytes
             coverage.lines += segment.rows
-            coverage.undecoded += segment.rows
+            coverage.undecoded += segment.rows if undecoded else 0
             for time in filter(None, (segment.min_time, segment.max_time)):
                 coverage.stretch(time)
 
 
 def _one_of(ids: frozenset[str]) -> Condition:
     marks = ", ".join("?" * len(ids))
-    return Condition(f'"auditID" IN ({marks})', tuple(sorted(map(_as_in_column, ids))))
+    return Condition(f'"auditID" IN ({marks})', tuple(sorted(map(as_in_column, ids))))
 
 
-def _as_in_column(text: str) -> str:
+def as_in_column(text: str) -> str:
+    """Give a text as the columns of a segment have it."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\0", "\ufffd")
 
 
-def _table(view: View, segments: Sequence[Segment]) -> str:
+def table(view: View, segments: Sequence[Segment]) -> str:
+    """Write segments as a table of SQL."""
     names = ", ".join("'{}'".format(str(view.store / segment.path).replace("'", "''")) for segment in segments)
     return f"read_parquet([{names}], filename = true, file_row_number = true, hive_partitioning = false)"

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from decklog.ask.foresight import Foreseen
     from decklog.audit.query import Query
     from decklog.cli.printing import Printer
+    from decklog.disk import Disk
     from decklog.sources.record import Record
+    from decklog.store.view import View
 
     _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -94,18 +96,23 @@ class Search:
     def _stored(self, coverage: Coverage, queries: tuple[Query, ...]) -> Iterator[Record]:
         # Because: SQLite and the reader of stores, which questions to files do not need.
         from decklog.ask.stored import stored  # noqa: PLC0415
-        from decklog.disk import Disk  # noqa: PLC0415
-        from decklog.store.view import view  # noqa: PLC0415
+
+        seen, disk = self.view()
+        self.bar.watch(coverage, None)
+        return self.bar.over(stored(seen, disk, coverage, queries, processes=usable_processes()))
+
+    def view(self) -> tuple[View, Disk]:
+        """Look at the store; raises DecklogError if it cannot be read."""
+        from decklog.disk import Disk  # noqa: PLC0415  # because: questions to files need none of these
+        from decklog.store.view import view  # noqa: PLC0415  # because: the same
 
         disk = Disk()
         try:
-            seen = view(Path(self.store), disk).within(None, self.until, self.cluster)
+            return view(Path(self.store), disk).within(None, self.until, self.cluster), disk
         except OSError as error:
             raise DecklogError(
                 f"cannot read the store {self.store} ({error.strerror}): run as a user who may"
             ) from error
-        self.bar.watch(coverage, None)
-        return self.bar.over(stored(seen, disk, coverage, queries, processes=usable_processes()))
 
 
 def search_options(

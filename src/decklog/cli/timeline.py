@@ -62,7 +62,9 @@ def command(search: Search, query: Query, by: str | None, step: str | None) -> N
     start, end = (_moment(time) for time in (search.since, search.until))
     fine = bool((step_s and step_s % 10) or (start and ((end or datetime.now(UTC)) - start).total_seconds() < _FINE_S))
     coverage = Coverage()
-    counts = counted(search, coverage, query, (time_label(label, fine=fine), whole))
+    counts = counted(
+        search, coverage, query, (time_label(label, fine=fine), whole), named(by) if by else (), 1 if fine else 10
+    )
     width = terminal_width(sys.stdout) or _PLAIN_WIDTH
     buckets = max(width - 40, 20) if by and search.output == "table" else _BUCKETS
     drawn = timeline(

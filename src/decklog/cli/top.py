@@ -63,7 +63,7 @@ def command(search: Search, query: Query, by: str, limit: int) -> None:
     """Count requests."""
     names = named(by)
     coverage = Coverage()
-    counts = counted(search, coverage, query, label_of(names, rule_of(search.policy) if search.policy else None))
+    counts = counted(search, coverage, query, label_of(names, rule_of(search.policy) if search.policy else None), names)
     total = counts.total()
     ranked = sorted(((_texts(label), count) for label, count in counts.items()), key=lambda row: (-row[1], row[0]))
     shown = ranked[: limit or None]
@@ -78,14 +78,32 @@ def named(by: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip().lower() for part in by.split(",")))) or ("user",)
 
 
-def counted(search: Search, coverage: Coverage, query: Query, label: tuple[Label, bool]) -> Counter[Hashable]:
-    """Count the requests that a search finds."""
+def counted(
+    search: Search,
+    coverage: Coverage,
+    query: Query,
+    label: tuple[Label, bool],
+    names: tuple[str, ...],
+    step_s: int | None = None,
+) -> Counter[Hashable]:
+    """Count the requests that a search finds; `label` is of `names`, and of the time to `step_s` seconds if given."""
     if search.store:
-        return Counter(label[0](request.latest.event) for request in merge(search.records(coverage, query), query))
+        return _of_store(search, coverage, query, label[0], names, step_s)
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
     places = find(search.files, stdin, rotated=search.rotated)
     chosen, whole = label
     return tally(places, coverage, query, chosen, whole=whole or search.verify_lines, processes=usable_processes())
+
+
+def _of_store(
+    search: Search, coverage: Coverage, query: Query, label: Label, names: tuple[str, ...], step_s: int | None
+) -> Counter[Hashable]:
+    from decklog.ask.stored_tally import can_tally, stored_tally  # noqa: PLC0415  # because: only stores need it
+
+    if search.verify_lines or not can_tally(query, names):
+        return Counter(label(request.latest.event) for request in merge(search.records(coverage, query), query))
+    view, disk = search.view()
+    return stored_tally(view, disk, coverage, query, label, names, step_s=step_s)
 
 
 def rule_of(policy: str) -> Callable[[Any], str]:
