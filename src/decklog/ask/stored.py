@@ -26,7 +26,7 @@ from decklog.ask.forking import fork_map
 from decklog.ask.parts import HELD_OPEN, Log, Sizes
 from decklog.ask.prefilter import Sieve, hides
 from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, TooMuchError
-from decklog.ask.stored_sql import ANY, narrowed, within
+from decklog.ask.stored_sql import ANY, lasting, narrowed, within
 from decklog.ask.tally import add_coverage
 from decklog.audit.query_sql import Condition
 from decklog.audit.wire import WireError, decode_event
@@ -321,7 +321,7 @@ class Segments:
     def records(self, ids: frozenset[str] | None, coverage: Coverage) -> Iterator[_Found]:
         """Give the events of requests, day by day, by time; all of the window if `ids` is None."""
         self.cover(coverage)
-        condition = _one_of(ids) if ids is not None else self._window()
+        condition = _one_of(ids, lasting(self._queries)) if ids is not None else self._window()
         if ids is not None and not ids:
             return
         for _, day in groupby(self._view.segments, key=lambda segment: segment.day):
@@ -362,9 +362,10 @@ class Segments:
                 coverage.stretch(time)
 
 
-def _one_of(ids: frozenset[str]) -> Condition:
+def _one_of(ids: frozenset[str], same: Condition) -> Condition:
     marks = ", ".join("?" * len(ids))
-    return Condition(f'"auditID" IN ({marks})', tuple(sorted(map(as_in_column, ids))))
+    values = (*same.parameters, *sorted(map(as_in_column, ids)))
+    return Condition(f'{same.sql} AND "auditID" IN ({marks})', values)
 
 
 def as_in_column(text: str) -> str:

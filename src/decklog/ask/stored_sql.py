@@ -23,7 +23,15 @@ ANY: Final = Condition("TRUE")
 
 def narrowed(queries: Iterable[Query]) -> Condition:
     """Give the condition that holds for every event that one of `queries` matches; ANY: no column tells."""
-    each = [_all(list(_parts(query))) for query in queries]
+    return _either([_all([*_lasting(query), *_passing(query)]) for query in queries])
+
+
+def lasting(queries: Iterable[Query]) -> Condition:
+    """Give the condition for all events of a request of which one matches: what is the same at every stage."""
+    return _either([_all(list(_lasting(query))) for query in queries])
+
+
+def _either(each: list[Condition]) -> Condition:
     return ANY if not each or ANY in each else _joined(" OR ", each)
 
 
@@ -32,22 +40,27 @@ def within(since: str | None, until: str | None) -> Condition:
     return _all(list(_window(since, until)))
 
 
-def _parts(query: Query) -> Iterator[Condition]:
+def _lasting(query: Query) -> Iterator[Condition]:
+    """Say what `Query.lasting` says."""
     yield from _wanted(query.verbs, _text("verb"))
     yield from _wanted(query.resources, _resource)
     yield from _wanted(query.subresources, _text("subresource"))
-    yield from _object(query)
     yield from _wanted(query.users, _text("user"))
-    yield from _wanted(query.impersonated, _text("impersonatedUser"))
-    yield from _wanted(query.codes, _code)
     yield from _wanted(query.audit_ids, _text("auditID"))
     yield from _wanted(query.user_agents, _text("userAgent"))
+    yield from _window(None, query.until)
+    if query.after is not None:
+        yield Condition('"time" >= ?::TIMESTAMP', (query.after,))
+
+
+def _passing(query: Query) -> Iterator[Condition]:
+    yield from _object(query)
+    yield from _wanted(query.impersonated, _text("impersonatedUser"))
+    yield from _wanted(query.codes, _code)
     yield from _wanted(query.stages, _text("stage"))
     yield from _wanted(query.levels, _text("level"))
     yield from _wanted(query.decisions, _text("decision"))
-    yield from _window(query.since, query.until)
-    if query.after is not None:
-        yield Condition('"time" >= ?::TIMESTAMP', (query.after,))
+    yield from _window(query.since, None)
 
 
 def _window(since: str | None, until: str | None) -> Iterator[Condition]:

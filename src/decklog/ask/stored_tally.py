@@ -22,6 +22,7 @@ from decklog.ask.stored import as_in_column, journal_records, reading_segments, 
 from decklog.audit.event import Event, ObjectReference, Status, User
 from decklog.audit.query import Query
 from decklog.sources.record import BadLine
+from decklog.store.catalog import COMPACTED
 from decklog.store.recent import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -94,15 +95,18 @@ def stored_tally(
     with reading_segments(view, ()) as segments:
         segments.cover(coverage, undecoded=False)
         run = segments.cursor.execute
-        sources = [f'SELECT {_kept()}, "identity" FROM {table(view, view.segments)}'] if view.segments else []  # noqa: S608  # because: our own words
-        if view.journals:
-            _load_journals(view, disk, coverage, segments.folder, run)
-            sources.append(f'SELECT {_kept()}, "identity" FROM tail')  # noqa: S608  # because: the same
+        sources: list[str] = []
+        if view.segments:
+            run(f'CREATE TEMP VIEW sealed AS SELECT {_kept()}, "identity" FROM {table(view, view.segments)}')  # noqa: S608  # because: our own words
+            is_once = all(segment.kind == COMPACTED for segment in view.segments)
+            sources.append("SELECT * FROM sealed" if is_once else 'SELECT DISTINCT ON ("identity") * FROM sealed')
+        if _load_journals(view, disk, coverage, segments.folder, run):
+            fresh = ' WHERE "identity" NOT IN (SELECT "identity" FROM sealed)' if view.segments else ""
+            sources.append(f'SELECT DISTINCT ON ("identity") * FROM tail{fresh}')  # noqa: S608  # because: the same
         if not sources:
             return Counter()
-        run(f"CREATE TEMP VIEW every AS {' UNION ALL '.join(sources)}")
-        once = 'SELECT DISTINCT ON ("identity") * FROM every' if view.doubled else "SELECT * FROM every"
-        run(f"CREATE TEMP VIEW seen AS SELECT * FROM ({once}) WHERE \"level\" <> '' AND \"stage\" <> ''")  # noqa: S608  # because: the same
+        run(f"CREATE TEMP VIEW every AS {' UNION ALL '.join(f'({each})' for each in sources)}")
+        run("CREATE TEMP VIEW seen AS SELECT * FROM every WHERE \"level\" <> '' AND \"stage\" <> ''")
         bad = run("SELECT count(*) FROM every WHERE \"level\" = '' OR \"stage\" = ''").fetchall()[0][0]
         if bad:
             coverage.bad_lines += bad
@@ -123,7 +127,8 @@ def _counted(cursor: Any, query: Query, label: Label, chosen: set[str], step_s: 
     group = f"strftime({time}, '%Y-%m-%dT%H:%M:%S.%fZ'), {', '.join(fields)}"
     sql = (
         f"WITH ended AS (SELECT * FROM seen WHERE {_LAST}), begun AS (SELECT * FROM seen WHERE NOT {_LAST}),"  # noqa: S608  # because: the same
-        f" under_way AS (SELECT b.* FROM begun b WHERE NOT EXISTS (SELECT 1 FROM ended e WHERE"
+        f' ends AS (SELECT {_KEY} FROM ended WHERE "auditID" IN (SELECT "auditID" FROM begun)),'
+        " under_way AS (SELECT b.* FROM begun b WHERE NOT EXISTS (SELECT 1 FROM ends e WHERE"
         ' e."auditID" = b."auditID" AND e."time" IS NOT DISTINCT FROM b."time" AND e."verb" = b."verb"'
         ' AND e."requestURI" = b."requestURI")'
         f" QUALIFY row_number() OVER (PARTITION BY {_KEY}"
@@ -182,8 +187,8 @@ def _sound(text: str) -> str:
     return text if text.isascii() and "\0" not in text else as_in_column(text)
 
 
-def _load_journals(view: View, disk: Disk, coverage: Coverage, folder: Path, run: Any) -> None:
-    """Make the table ``tail`` of what stands in journals."""
+def _load_journals(view: View, disk: Disk, coverage: Coverage, folder: Path, run: Any) -> bool:
+    """Make the table ``tail`` of what stands in journals; False: there is nothing."""
     file = folder / "tail.json"
     keys = folder / "tail.keys"
     with file.open("wb") as rows, keys.open("wb") as identities:
@@ -191,6 +196,8 @@ def _load_journals(view: View, disk: Disk, coverage: Coverage, folder: Path, run
             if record.event is not None:
                 rows.write(_row(record.event))
                 identities.write(identity[:KEY_BYTES].hex().encode() + b"\n")
+    if not file.stat().st_size:
+        return False
     typed = ", ".join(f"'{name}': '{kind}'" for name, kind in _TYPES.items())
     times = ", ".join(f'try_cast("{name}" AS TIMESTAMP) AS "{name}"' for name in ("time", "stageTime"))
     run(
@@ -200,3 +207,4 @@ def _load_journals(view: View, disk: Disk, coverage: Coverage, folder: Path, run
         " (SELECT k FROM read_csv(?, auto_detect = false, header = false, columns = {'k': 'VARCHAR'})) k",
         [str(file), str(keys)],
     )
+    return True
