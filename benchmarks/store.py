@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -58,8 +59,11 @@ def measure(folder: Path, events: int, rounds: int) -> None:
             sealed = seal(work, ready).file_bytes
             seal_s = min(seal_s, time.perf_counter() - began)
             began = time.perf_counter()
-            kept = compact(work, ready).bytes_after
+            done = compact(work, ready)
+            kept = done.bytes_after
             compact_s = min(compact_s, time.perf_counter() - began)
+            if done.left:
+                sys.exit(f"not compacted: {done.left}")
         shutil.rmtree(store)
     subprocess.run(["gzip", "-6", "-k", log], check=True)
     gzip_bytes = log.with_name("audit.log.gz").stat().st_size

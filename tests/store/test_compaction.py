@@ -61,8 +61,9 @@ def test_what_comes_late_is_compacted_into_its_day(tmp_path: Path) -> None:
 def test_a_large_day_becomes_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A day that is too large for one file is split by object, and doubles are found all the same."""
     monkeypatch.setattr(compaction, "FILE_BYTES", 3000)
+    names = [b"a", b"a\\u0001", b"a-b", b"", b"\xc3\xa4", b"z\\u001f"]
     lines = [
-        line.replace(b'"namespace":"shop"', b'"namespace":"n%d"' % (at % 5))
+        line.replace(b'"namespace":"shop"', b'"namespace":"%b"' % names[at % 6])
         for at, line in enumerate(numbered(range(30)))
     ]
     fill(tmp_path, lines)

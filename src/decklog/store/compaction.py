@@ -1,8 +1,8 @@
 """Compaction: the segments of a closed day become one, in which every event stands once.
 
 Events are the same if their identities are (cluster and bytes). A day of a cluster is compacted again when something
-came late. A large day becomes several files by resource and namespace; equal events fall into the same one, so that
-each file can be sorted and freed of doubles by itself.
+came late. A large day becomes several files, each with a range of objects; equal events fall into the same one, so
+that each file can be sorted and freed of doubles by itself.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from decklog.store.parquet import Engine, Made
     from decklog.store.segment import Maintenance
 
-FILE_BYTES: Final = 2 << 30
-"""About how many bytes of events go into one file."""
+FILE_BYTES: Final = 192 << 20
+"""About how many bytes of events go into one file: a quarter of what DuckDB may take, for it sorts whole events."""
+_SAMPLE: Final = 20_000
+_KEY: Final = ('"namespace"', '"resource"', '"name"', "coalesce(\"time\"::VARCHAR, '')")
+"""Equal for equal events."""
 CLOSED_AFTER_S: Final = 3600.0
 """How long after its end a day counts as closed."""
 
@@ -88,18 +91,39 @@ def _compact_one(work: Maintenance, engine: Engine, group: Sequence[Segment]) ->
 
 
 def _made(work: Maintenance, engine: Engine, group: Sequence[Segment]) -> Iterator[Made]:
-    parts = 1 + sum(segment.raw_bytes for segment in group) // FILE_BYTES
+    """Write the events range by range, each small enough to be sorted in memory."""
     reading = f"SELECT * FROM read_parquet({_files(work, group)}, hive_partitioning = false)"  # noqa: S608  # because: our own words
-    for part in range(parts):
-        chosen = f' WHERE hash("namespace", "resource") % {parts} = {part}' if parts > 1 else ""
-        doubled = f'SELECT "identity" FROM ({reading}{chosen}) GROUP BY "identity" HAVING count(*) > 1'  # noqa: S608  # because: the same
-        select = f"{reading}{chosen} ORDER BY {ORDER}"
-        if engine.all(f"SELECT 1 FROM ({doubled}) LIMIT 1"):  # noqa: S608  # because: the same
+    for where, values in _ranges(engine, reading, 1 + sum(segment.raw_bytes for segment in group) // FILE_BYTES):
+        chosen = f"{reading} WHERE {where}"
+        doubled = f'SELECT "identity" FROM ({chosen}) GROUP BY "identity" HAVING count(*) > 1'  # noqa: S608  # because: the same
+        select = f"{chosen} ORDER BY {ORDER}"
+        if engine.all(f"SELECT 1 FROM ({doubled}) LIMIT 1", values):  # noqa: S608  # because: the same
             select = (
-                f"{reading}{chosen} QUALIFY row_number() OVER"
+                f"{chosen} QUALIFY row_number() OVER"
                 f' (PARTITION BY "identity" ORDER BY "time", octet_length("event")) = 1 ORDER BY {ORDER}'
             )
-        yield engine.copy(select, [], group[0].day, group[0].cluster)
+        yield engine.copy(select, values, group[0].day, group[0].cluster)
+
+
+def _ranges(engine: Engine, reading: str, parts: int) -> Iterator[tuple[str, list[str]]]:
+    """Give conditions that part the events into about so many equal ranges of objects, with their parameters.
+
+    The namespace stands in each by itself, for it lets DuckDB pass over what a file has of other ranges.
+    """
+    if parts == 1:
+        yield "TRUE", []
+        return
+    sample = f"SELECT {', '.join(_KEY)} FROM ({reading}) USING SAMPLE {_SAMPLE} ROWS"  # noqa: S608  # because: our own words
+    found = engine.all(f"SELECT * FROM ({sample}) ORDER BY ALL")  # noqa: S608  # because: the same
+    cuts = sorted({found[len(found) * part // parts] for part in range(1, parts)})
+    for low, high in zip([None, *cuts], [*cuts, None], strict=True):
+        conditions: list[str] = []
+        values: list[str] = []
+        for cut, sign, loose in ((low, ">=", ">="), (high, "<", "<=")):
+            if cut is not None:
+                conditions.append(f'({", ".join(_KEY)}) {sign} (?, ?, ?, ?) AND "namespace" {loose} ?')
+                values += (*cut, cut[0])
+        yield " AND ".join(conditions) or "TRUE", values
 
 
 def _files(work: Maintenance, group: Sequence[Segment]) -> str:

@@ -83,10 +83,16 @@ class Prepared:
 class Engine:
     """DuckDB, with a directory of its own for what is on its way; see `engine`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, folder: Path, numbers: Iterator[int] | None = None
+    ) -> None:
         self.connection = connection
         self.folder = folder
-        self._numbers = count(1)
+        self._numbers = count(1) if numbers is None else numbers
+
+    def beside(self) -> Engine:
+        """Give the same database and directory to another thread."""
+        return Engine(self.connection.cursor(), self.folder, self._numbers)
 
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run SQL of ours; raises DecklogError."""
@@ -141,7 +147,7 @@ class Engine:
         return made
 
     def _split(self, source: str, values: Sequence[Any], cluster: str) -> list[Made]:
-        self.all(f"CREATE OR REPLACE TABLE loaded AS {source}", values)
+        self.all(f"CREATE OR REPLACE TEMP TABLE loaded AS {source}", values)
         select = f"SELECT * FROM loaded WHERE {_DAY} = ? ORDER BY {ORDER}"  # noqa: S608  # because: our own words
         try:
             return [self.copy(select, [day], day, cluster, PASSING) for day in self._days()]

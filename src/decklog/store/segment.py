@@ -20,6 +20,7 @@ import logging
 import os
 import shutil
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 SEGMENTS: Final = "segments"
 ASIDE: Final = "aside"
 LOCK: Final = "store.lock"
+AT_ONCE: Final = 2
+"""So many journals are written at once; each takes four times its size of memory."""
 GRACE_S: Final = 3600.0
 """How long a file stays that counts no more: longer than any question takes."""
 _READ_BYTES: Final = 4 << 20
@@ -184,26 +187,26 @@ class Sealed:
 def seal(work: Maintenance, engine: Engine) -> Sealed:
     """Seal every finished journal segment. Raises OSError, DecklogError.
 
-    While DuckDB writes one, the next is read: each takes about as long, and DuckDB leaves Python alone meanwhile.
+    While DuckDB writes some, the next is read; DuckDB leaves Python alone meanwhile.
     """
     done = _Sealing(work, engine)
-    with ThreadPoolExecutor(1, thread_name_prefix="sealing") as writing:
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sealing") as writing:
         for journal in waiting(work):
             prepared = done.prepare(journal)
-            done.finish()
             if prepared is not None:
-                done.begin(journal, writing.submit(engine.write, prepared))
+                done.begin(journal, writing.submit(engine.beside().write, prepared))
+            done.finish(AT_ONCE)
         done.finish()
     return done.result()
 
 
 class _Sealing:
-    """What was sealed so far, and the one that is being written."""
+    """What was sealed so far, and what is being written."""
 
     def __init__(self, work: Maintenance, engine: Engine) -> None:
         self._work = work
         self._engine = engine
-        self._now: tuple[JournalSegment, Future[list[Made]]] | None = None
+        self._now: deque[tuple[JournalSegment, Future[list[Made]]]] = deque()
         self._journals = 0
         self._made: list[Segment] = []
         self._left: list[str] = []
@@ -218,13 +221,14 @@ class _Sealing:
 
     def begin(self, journal: JournalSegment, writing: Future[list[Made]]) -> None:
         """Remember what is being written."""
-        self._now = (journal, writing)
+        self._now.append((journal, writing))
 
-    def finish(self) -> None:
-        """Wait for what is being written, and let it count."""
-        if self._now is None:
-            return
-        (journal, writing), self._now = self._now, None
+    def finish(self, most: int = 0) -> None:
+        """Wait until at most so many are being written; what is written counts."""
+        while len(self._now) > most:
+            self._finish_one(*self._now.popleft())
+
+    def _finish_one(self, journal: JournalSegment, writing: Future[list[Made]]) -> None:
         try:
             made = writing.result()
         except DecklogError as error:
