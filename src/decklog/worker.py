@@ -59,9 +59,7 @@ class Worker:
         """Say that this worker serves; what was made until now will live as long as the process."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(
-            _YOUNG
-        )  # little of what requests leave behind is a circle: looking costs all of them
+        gc.set_threshold(_YOUNG)  # little of what requests leave behind is a circle: looking costs all of them
         self._say({"kind": "ready"})
         self.report()
         early, self._early = self._early or [], None
