@@ -240,3 +240,11 @@ def test_the_configuration_may_name_the_store(tmp_path: Path, audit_log: Path, m
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(decklog, ["query", "-o", "jsonl"], catch_exceptions=False)
     assert len(result.stdout.splitlines()) == 20, result.output
+
+
+def test_a_store_is_not_followed(tmp_path: Path, audit_log: Path) -> None:
+    """tail says so, and what to do instead."""
+    bring(tmp_path / "store", audit_log)
+    result = CliRunner().invoke(decklog, ["tail", "--store", str(tmp_path / "store")], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert "follow the log with -f FILE" in result.stderr
