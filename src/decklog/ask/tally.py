@@ -12,6 +12,7 @@ twice, an audit ID used again), its events are looked at a second time, with the
 |---|---|---|
 | a field that is not asked for has a wrong type | counted | it is skipped, not decoded; its line counts as read |
 | more than 100,000 requests under way at once | all are remembered, each counted once | an int and a label each |
+| an end that comes again after 1,000,000 others | counted once | all ends are remembered: 8 bytes each |
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, compress
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _COMPLETE: Final = Stage.RESPONSE_COMPLETE.value
 _RANK: Final[dict[str, int]] = {Stage.REQUEST_RECEIVED: 0, Stage.RESPONSE_STARTED: 1}
+_LANES: Final = 64
 _SIZES: Final = Sizes(piece=PIECE_BYTES)
 _NO_FILTER: Final = Query()
 
@@ -143,10 +145,9 @@ class _Part:
     coverage: Coverage = field(default_factory=Coverage)
     feeds: int = 0
     counts: Counter[Hashable] = field(default_factory=Counter)
-    ended: array[int] = field(default_factory=lambda: array("q"))
-    """Hashes of the requests that ended here."""
+    ended: list[array[int]] = field(default_factory=list)
+    """Hashes of the requests that ended here, in lanes."""
     open: dict[int, _Open] = field(default_factory=dict)
-    twice: set[int] = field(default_factory=set)
     aside: list[_Aside] = field(default_factory=list)
     too_much: bool = False
 
@@ -186,6 +187,7 @@ class _Counting:
         self._name = name
         self._first = at_start
         self._usual = Usual(whole=task.whole, fields=task.fields)
+        self._ended = array("q")
         self.done = _Part()
 
     def take(self, block: bytes) -> None:
@@ -203,14 +205,7 @@ class _Counting:
         self.done.feeds += feeds
 
     def finish(self) -> None:
-        """Look for requests that ended twice, and forget of those under way what came after the end."""
-        done = self.done
-        ended = set(done.ended)
-        if len(ended) < len(done.ended):
-            done.twice.update(_repeated(done.ended))
-            done.too_much |= len(ended) > ENDED_REQUESTS
-        for key in done.open.keys() & ended:
-            del done.open[key]
+        self.done.ended = _in_lanes(self._ended)
 
     def _stretch(self, times: list[str]) -> None:
         coverage, first, last = self.done.coverage, min(times), max(times)
@@ -247,7 +242,7 @@ class _Counting:
             for event, key in compress(zip(events, keys, strict=True), map(not_, last)):
                 self._begin(event, key)
             events, keys = list(compress(events, last)), list(compress(keys, last))
-        done.ended.fromlist(keys)
+        self._ended.fromlist(keys)
         if not self._all:
             events = list(filter(self._query.matches, events))
         done.counts.update([label(event) for event in events])
@@ -257,22 +252,27 @@ class _Counting:
 
     def _begin(self, event: Any, key: int) -> None:
         known = self.done.open.get(key)
-        if known is None and not self._query.lasting(event):
+        if known is None and not (self._all or self._query.lasting(event)):
             return
         this = self._open(event)
         if known is None or this[0] >= known[0]:
             self.done.open[key] = this
 
     def _open(self, event: Any) -> _Open:
-        return _RANK.get(event.stage, 1), self._query.matches(event), self._label(event)
+        return _RANK.get(event.stage, 1), self._all or self._query.matches(event), self._label(event)
 
 
 def _keys(events: Iterable[Any]) -> list[int]:
     return [hash((event.audit_id, event.request_received_timestamp, event.verb, event.request_uri)) for event in events]
 
 
-def _repeated(keys: Iterable[int]) -> list[int]:
-    return [key for key, times in Counter(keys).items() if times > 1]
+def _in_lanes(keys: Iterable[int]) -> list[array[int]]:
+    """Part keys by their last bits: a set of one lane of a whole log still has its place in a processor's cache."""
+    lanes = [array("q") for _ in range(_LANES)]
+    into = [lane.append for lane in lanes]
+    for key in keys:
+        into[key % _LANES](key)
+    return lanes
 
 
 class _Tallying:
@@ -287,21 +287,17 @@ class _Tallying:
     def counts(self, coverage: Coverage) -> Counter[Hashable] | None:
         """Count; None: it has to be read line by line."""
         done = fork_map(self._task.count, self._parts, self._processes)
-        total = _Total()
-        for part in done:
-            total.add(part)
-        if total.twice and not any(part.too_much for part in done):
-            task = dataclasses.replace(self._task, twice=frozenset(total.twice))
+        ended, twice = _joined(done)
+        if twice and len(twice) <= ENDED_REQUESTS and not any(part.too_much for part in done):
+            task = dataclasses.replace(self._task, twice=frozenset(twice))
             for looked_at in self._parts:
                 looked_at.damage.clear()
             done = fork_map(task.count, self._parts, self._processes)
-            total = _Total()
-            for part in done:
-                total.add(part)
-        if any(part.too_much for part in done):
+            ended, _ = _joined(done)
+        if len(twice) > ENDED_REQUESTS or any(part.too_much for part in done):
             return None
         self._cover(coverage, done)
-        return total.finish()
+        return _total(done, ended)
 
     def _cover(self, coverage: Coverage, done: Sequence[_Part]) -> None:
         parts = iter(done)
@@ -331,41 +327,33 @@ def add_coverage(coverage: Coverage, part: Coverage, base: int) -> None:
     coverage.last = max(filter(None, (coverage.last, part.last)), default=None)
 
 
-class _Total:
-    """The counts of the parts so far, and what is needed to join the parts to come."""
+def _joined(parts: Sequence[_Part]) -> tuple[set[int], set[int]]:
+    """Give the requests that were under way in one part and ended in another; and those that ended twice."""
+    elsewhere: set[int] = set()
+    twice: set[int] = set()
+    under_way = _in_lanes({key for part in parts for key in part.open})
+    for lane, open_here in enumerate(under_way):
+        ends = [part.ended[lane] for part in parts]
+        ended = set[int]().union(*ends)
+        if len(ended) < sum(map(len, ends)):
+            twice.update(key for key, times in Counter(chain(*ends)).items() if times > 1)
+        elsewhere.update(ended.intersection(open_here))
+    return elsewhere, twice
 
-    def __init__(self) -> None:
-        self._counts: Counter[Hashable] = Counter()
-        self._ended: set[int] = set()
-        self._recent: deque[array[int]] = deque()
-        self._open: dict[int, _Open] = {}
-        self._aside: list[_Aside] = []
-        self.twice: set[int] = set()
 
-    def add(self, part: _Part) -> None:
-        """Add the part that comes next."""
-        self.twice |= part.twice
-        self._recent.append(part.ended)
-        expected = len(self._ended) + len(part.ended)
-        self._ended.update(part.ended)
-        if len(self._ended) < expected:  # at no other time is it worth while to look for them
-            self.twice.update(_repeated(chain.from_iterable(self._recent)))
+def _total(parts: Sequence[_Part], ended: set[int]) -> Counter[Hashable]:
+    """Add up; with the requests that were put aside, and those that have not `ended`."""
+    counts: Counter[Hashable] = Counter()
+    under_way: dict[int, _Open] = {}
+    for part in parts:
+        counts.update(part.counts)
         for key, this in part.open.items():
-            known = self._open.get(key)
-            if known is None or this[0] >= known[0]:
-                self._open[key] = this
-        for key in self._open.keys() & self._ended:
-            del self._open[key]
-        self._aside += part.aside
-        self._counts.update(part.counts)
-        while len(self._ended) > ENDED_REQUESTS and len(self._recent) > 1:
-            self._ended.difference_update(self._recent.popleft())
-
-    def finish(self) -> Counter[Hashable]:
-        """Add the requests that have not ended, and those that were put aside."""
-        self._counts.update(label for _, wanted, label in self._open.values() if wanted)
-        self._counts.update(_told(self._aside))
-        return self._counts
+            known = under_way.get(key)
+            if key not in ended and (known is None or this[0] >= known[0]):
+                under_way[key] = this
+    counts.update(label for _, wanted, label in under_way.values() if wanted)
+    counts.update(_told(chain.from_iterable(part.aside for part in parts)))
+    return counts
 
 
 def _told(aside: Iterable[_Aside]) -> Iterator[Hashable]:
