@@ -152,7 +152,7 @@ def test_a_killed_worker_is_replaced_and_its_figures_stay() -> None:
 def test_who_is_not_ready_is_said() -> None:
     """A worker that is gone is named, and so is what troubles one that runs."""
     with supervised(2, "troubled") as running:
-        assert running.ask("problems") == ["worker 1: it is a test", "worker 2: it is a test"]
+        until(lambda: running.ask("problems") == ["worker 1: it is a test", "worker 2: it is a test"])
         os.kill(running.workers(2)[1]["pid"], signal.SIGKILL)
         until(lambda: running.ask("problems")[0] != "worker 1: it is a test")
         until(lambda: running.ask("problems")[0] == "worker 1: it is a test")
