@@ -33,6 +33,8 @@ def _resource(event: Any) -> str:
     ref = event.object_ref
     if ref is None or not ref.resource:
         return NONE
+    if not ref.api_group and not ref.subresource:
+        return ref.resource  # type: ignore[no-any-return]  # because: of an Event or a Slim
     group = f".{ref.api_group}" if ref.api_group else ""
     return f"{ref.resource}{group}{'/' + ref.subresource if ref.subresource else ''}"
 
@@ -96,6 +98,12 @@ def label_of(names: Iterable[str], rule: Callable[[Any], str] | None = None) -> 
 def _together(labels: tuple[Label, ...]) -> Label:
     bare = [unwrapped(label)[0] for label in labels]
     fields = frozenset[str]().union(*[unwrapped(label)[1] for label in labels])
+    if len(bare) == 2:  # the most frequent numbers go without a list, in half the time
+        one, two = bare
+        return Narrow(lambda event: (one(event), two(event)), fields)
+    if len(bare) == 3:
+        first, second, third = bare
+        return Narrow(lambda event: (first(event), second(event), third(event)), fields)
     return Narrow(lambda event: tuple([label(event) for label in bare]), fields)
 
 
