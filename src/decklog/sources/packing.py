@@ -34,6 +34,9 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPED: Final = b"\x2a\x4d\x18"
 """Behind a byte from 0x50 to 0x5f: a frame of the parallel packer without contents."""
+_GZIP_FLAGS: Final = 3
+"""Where the flags of a member's head stand (RFC 1952)."""
+_GZIP_KNOWN: Final = b"\x1f"
 _GZIP_WINDOW: Final = 31
 """zlib's number for "gzip header and trailer, largest window"."""
 _ZSTD_WINDOW: Final = 128 << 20
@@ -157,12 +160,20 @@ def _behind(size: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _members(library: Any, packed: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     """Unpack member after member; each piece stays small, however well it was packed. Raises the library's error."""
     member = library.decompressobj(_GZIP_WINDOW)
+    begins = True
     while packed or (packed := next(rest, b"")):
         if member.eof:
             packed = packed.lstrip(b"\0")  # padding of tapes and block devices is allowed behind a member
             if not packed:
                 continue
             member = library.decompressobj(_GZIP_WINDOW)
+            begins = True
+        if begins:
+            while len(packed) <= _GZIP_FLAGS and (more := next(rest, b"")):
+                packed += more
+            if packed[_GZIP_FLAGS : _GZIP_FLAGS + 1] > _GZIP_KNOWN:  # ISA-L takes flags that nobody knows for none
+                raise library.error("unknown header flags set")
+            begins = False
         piece = member.decompress(packed, CHUNK_BYTES)
         packed = member.unused_data if member.eof else member.unconsumed_tail
         if piece:
