@@ -97,7 +97,7 @@ def outlive(folder: Path, kills: int, seed: int, *, hurry: float) -> None:
     """
     dice = random.Random(seed)
     certify(folder)
-    names = [[f"{batch}-{n}" for n in range(50)] for batch in range(kills * 40)]
+    names = [[f"{batch}-{n}" for n in range(50)] for batch in range(kills * 80)]
     with receiver(folder, "--workers", "1") as first:
         port = first.port
     sending: asyncio.Future[int]
@@ -128,7 +128,7 @@ def outlive(folder: Path, kills: int, seed: int, *, hurry: float) -> None:
     assert asyncio.run(main()) == 0
     stored = [decode_event(line).audit_id for line in lines(folder)]
     assert sorted(stored) == sorted(name for batch in names for name in batch)
-    assert killed > kills / 2, "it was over before it was killed"
+    assert killed >= kills / 2, "it was over before it was killed"
 
 
 def test_a_sender_loses_nothing_over_kills(tmp_path: Path) -> None:
