@@ -51,6 +51,11 @@ class Tail:
         line, _, self._seen = self._seen.partition(b"\n")
         return line.decode()
 
+    def complaint(self) -> str:
+        """Wait for the next line of what is said beside the answer."""
+        assert self._process.stderr is not None
+        return self._process.stderr.readline().decode().rstrip("\n")
+
     def interrupt(self) -> tuple[int, str, str]:
         """Press Ctrl-C; give the exit code and what came then."""
         self._process.send_signal(signal.SIGINT)
@@ -113,3 +118,19 @@ def test_following_is_for_one_log(files: tuple[str, ...]) -> None:
     ran = run("tail", *files)
     assert (ran.code, ran.out) == (2, "")
     assert "name one file" in ran.err
+
+
+def test_a_log_that_is_not_there_yet_is_waited_for_and_said(tmp_path: Path) -> None:
+    """A slip in the path is seen at once; Ctrl-C ends the wait."""
+    missing = tmp_path / "audit.log"
+    with Tail("tail", "-f", missing, "-o", "jsonpath={.auditID}") as tail:
+        assert tail.complaint() == f"{missing} is not there yet: waiting for it; Ctrl-C ends"
+        missing.write_bytes(lines([event(audit_id="x")]))
+        assert tail.line() == "x"
+        assert tail.interrupt()[0] == 130
+
+
+def test_a_directory_is_not_followed(tmp_path: Path) -> None:
+    """The log in it has to be named."""
+    ran = run("tail", "-f", tmp_path)
+    assert (ran.code, "name the log in it" in ran.err) == (2, True)

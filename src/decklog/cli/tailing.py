@@ -49,8 +49,14 @@ def tail(search: Search, queries: tuple[Query, ...], *, events: bool, checkpoint
         stdin = sys.stdin.buffer if sys.stdin else BytesIO()
         records = read(find((STANDARD_INPUT,), stdin), coverage)
     else:
+        path = Path(search.files[0])
+        if path.is_dir():
+            raise DecklogError(f"{path} is a directory: name the log in it")
+        if _is_missing(path):
+            from_start = True  # whatever comes after these words is new, from its first byte
+            tell(f"{path} is not there yet: waiting for it; Ctrl-C ends")
         follower = Follower(
-            Path(search.files[0]),
+            path,
             Path(checkpoint) if checkpoint else None,
             from_start=from_start,
             wait=stop.wait,
@@ -70,6 +76,14 @@ def tail(search: Search, queries: tuple[Query, ...], *, events: bool, checkpoint
     tell(covered(coverage, search.since, search.until))
     if stop.is_set():
         click.get_current_context().exit(INTERRUPTED)
+
+
+def _is_missing(path: Path) -> bool:
+    """Tell whether there is neither the log nor an older part of it."""
+    try:
+        return not path.exists() and not find([str(path)], BytesIO())
+    except DecklogError:
+        return True
 
 
 def _flushed(values: Iterable[T], out: TextIO) -> Iterator[T]:
