@@ -29,7 +29,7 @@ def maintaining(
 ) -> Iterator[tuple[Maintenance, Engine]]:
     """Hold a store's lock, with DuckDB at hand. Raises DecklogError if somebody else holds it."""
     # Because: DuckDB takes 30 ms and more to import, and a door that keeps journals alone needs none.
-    from decklog.store.parquet import engine  # noqa: PLC0415
+    from decklog.store.parquet import engine  # noqa: PLC0415  # because: DuckDB, for who looks after a store
 
     with Maintenance(store, disk, clock=clock, grace_s=grace_s) as work, engine(work.aside) as ready:
         yield work, ready

@@ -88,7 +88,7 @@ def _seen(records: Iterator[Record], query: Query, *, by_request: bool) -> Itera
 
 def _parquet(records: Iterator[Record], query: Query, path: Path, *, by_request: bool, bodies: bool) -> int:
     # Because: DuckDB takes 30 ms and more to import; the other formats do not need it.
-    from decklog.ask import duck  # noqa: PLC0415
+    from decklog.ask import duck  # noqa: PLC0415  # because: DuckDB, for Parquet alone
 
     def asked() -> Iterator[Record]:
         for record in records:

@@ -80,14 +80,14 @@ def _made(output: str, out: TextIO, *, events: bool) -> Printer:
         return _PRINTERS[name](out, events=events)
     # Because: each of these pulls in a library that the usual formats do without.
     if name == "csv":
-        from decklog.cli.spreadsheets import CsvPrinter  # noqa: PLC0415
+        from decklog.cli.spreadsheets import CsvPrinter  # noqa: PLC0415  # because: the library of one format is for who asks for it
 
         return CsvPrinter(out, events=events)
     if name == "yaml":
-        from decklog.cli.yaml_printing import YamlPrinter  # noqa: PLC0415
+        from decklog.cli.yaml_printing import YamlPrinter  # noqa: PLC0415  # because: the library of one format is for who asks for it
 
         return YamlPrinter(out, events=events)
-    from decklog.cli.jsonpath_printing import JsonPathPrinter  # noqa: PLC0415
+    from decklog.cli.jsonpath_printing import JsonPathPrinter  # noqa: PLC0415  # because: the library of one format is for who asks for it
 
     return JsonPathPrinter(out, text, events=events)
 

@@ -95,7 +95,7 @@ class Search:
 
     def _stored(self, coverage: Coverage, queries: tuple[Query, ...]) -> Iterator[Record]:
         # Because: SQLite and the reader of stores, which questions to files do not need.
-        from decklog.ask.stored import stored  # noqa: PLC0415
+        from decklog.ask.stored import stored  # noqa: PLC0415  # because: what a plain search of a log does not need
 
         seen, disk = self.view()
         self.bar.watch(coverage, None)
@@ -185,7 +185,7 @@ def _places(positional: tuple[str, ...], named: tuple[str, ...], store: str) -> 
 
 def _configured_store() -> str:
     # Because: the options of every floor; only where nothing else says what to search.
-    from decklog import config  # noqa: PLC0415
+    from decklog import config  # noqa: PLC0415  # because: what a plain search of a log does not need
 
     path = config.find()
     return str(config.read(path).get("--store", "")) if path is not None else ""
@@ -310,8 +310,8 @@ def _event_rows(records: Iterator[Record]) -> Iterator[Row]:
 def foresee(path: str, queries: tuple[Query, ...]) -> Foreseen:
     """Say whether the policy in a file would have recorded what is asked for; raises DecklogError for a bad policy."""
     # Because: PyYAML and the policy's rooms cost more than a small search; few ask for them.
-    from decklog.ask.foresight import foreseen  # noqa: PLC0415
-    from decklog.policy.reader import load  # noqa: PLC0415
+    from decklog.ask.foresight import foreseen  # noqa: PLC0415  # because: what a plain search of a log does not need
+    from decklog.policy.reader import load  # noqa: PLC0415  # because: what a plain search of a log does not need
 
     return foreseen(load(path), queries, path)
 

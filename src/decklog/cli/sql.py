@@ -70,7 +70,7 @@ def _columns_help() -> str:
 def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int) -> None:
     """Run one SELECT."""
     # Because: DuckDB takes 30 ms and more to import; --help does not need it.
-    from decklog.ask import duck  # noqa: PLC0415
+    from decklog.ask import duck  # noqa: PLC0415  # because: DuckDB, once the command line is known to be right
 
     duck.check(sql)
     processes = usable_processes()

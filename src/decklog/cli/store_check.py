@@ -33,7 +33,7 @@ decklog store check --store /var/lib/decklog -o json
 def command(store: Path, output: str) -> None:
     """Check a store."""
     # Because: DuckDB takes 30 ms and more to import; --help does not need it.
-    from decklog.store.inspection import Checked, check  # noqa: PLC0415
+    from decklog.store.inspection import Checked, check  # noqa: PLC0415  # because: DuckDB stands behind it, and --help needs none
 
     checked = Checked()
     with reading_engine() as engine:

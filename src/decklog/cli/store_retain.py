@@ -80,7 +80,7 @@ def command(
     if policy is None and max_size is None:
         raise DecklogError("nothing says what may go: give --policy or --max-size")
     # Because: DuckDB takes 30 ms and more to import; --help does not need it.
-    from decklog.store import retention  # noqa: PLC0415
+    from decklog.store import retention  # noqa: PLC0415  # because: DuckDB stands behind it, and --help needs none
 
     rules = retention_rules(policy, _bytes(max_size), believe_clock=believe_clock)
     with maintaining(store, Disk()) as (work, engine):

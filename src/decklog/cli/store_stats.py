@@ -37,7 +37,7 @@ _SHOWN_DAYS: Final = 14
 def command(store: Path, find_gaps: bool, sent: int | None, output: str) -> None:
     """Show figures."""
     # Because: DuckDB takes 30 ms and more to import; --help does not need it.
-    from decklog.store.inspection import gaps, stats  # noqa: PLC0415
+    from decklog.store.inspection import gaps, stats  # noqa: PLC0415  # because: DuckDB stands behind it, and --help needs none
 
     figures = stats(store, Disk())
     found = None

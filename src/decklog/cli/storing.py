@@ -41,7 +41,7 @@ def print_object(value: dict[str, Any]) -> None:
 def reading_engine() -> Iterator[Engine]:
     """Give DuckDB to somebody who only reads the store."""
     # Because: DuckDB takes 30 ms and more to import; --help does not need it.
-    from decklog.store.parquet import engine  # noqa: PLC0415
+    from decklog.store.parquet import engine  # noqa: PLC0415  # because: DuckDB, for who changes a store
 
     with tempfile.TemporaryDirectory(prefix="decklog-store-") as folder, engine(Path(folder)) as ready:
         yield ready

@@ -116,8 +116,8 @@ def _unusual(
 ) -> Iterator[Record]:
     """Yield what stands in a line that is no event in an API server's own words; `event` and `reason`: read as such."""
     # Because: a tenth of a command's start, and most logs hold nothing else than events.
-    from decklog.sources.carriers.opening import UnknownError, open_text  # noqa: PLC0415
-    from decklog.sources.carriers.shippers import merged  # noqa: PLC0415
+    from decklog.sources.carriers.opening import UnknownError, open_text  # noqa: PLC0415  # because: envelopes are for logs that have some
+    from decklog.sources.carriers.shippers import merged  # noqa: PLC0415  # because: envelopes are for logs that have some
 
     message = merged(line, event) if event is not None else None
     if message is not None and (message.problem or _is_audit(message.event)):
