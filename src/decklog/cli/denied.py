@@ -9,9 +9,9 @@ import click
 from msgspec.structs import replace
 
 from decklog.ask.denials import DENIED, denials
+from decklog.ask.filters import patterns, resources
 from decklog.ask.moments import readable
 from decklog.audit.query import Pattern
-from decklog.cli.filters import patterns, resources
 from decklog.cli.following import Asking
 from decklog.cli.grid import grid
 from decklog.cli.printing import print_json, terminal_width

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from decklog.ask.filters import patterns
 from decklog.ask.moments import in_words, readable
 from decklog.ask.sessions import queries, sessions
 from decklog.audit.query import Pattern, admits
-from decklog.cli.filters import patterns
 from decklog.cli.following import Asking
 from decklog.cli.grid import grid
 from decklog.cli.printing import print_json, terminal_width

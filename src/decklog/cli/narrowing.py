@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from decklog.ask.filters import codes, listed, patterns, resources
 from decklog.audit.query import Query
-from decklog.cli.filters import codes, listed, patterns, resources
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from decklog.ask.filters import annotated, codes, listed, networks, patterns, resources
 from decklog.ask.moments import moment, span_us
 from decklog.audit.query import Query
 from decklog.cli.completing import LEVELS, STAGES, VERBS, resource_names, values
-from decklog.cli.filters import annotated, codes, listed, networks, patterns, resources
 from decklog.cli.searching import ROWS_HELP, answer, search_options
 from decklog.errors import DecklogError
 

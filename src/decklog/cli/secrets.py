@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from decklog.ask.filters import listed, patterns
 from decklog.ask.moments import readable
 from decklog.ask.secret_uses import queries, secret_uses
-from decklog.cli.filters import listed, patterns
 from decklog.cli.following import Asking
 from decklog.cli.grid import grid
 from decklog.cli.printing import print_json, terminal_width

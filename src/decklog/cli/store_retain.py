@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from decklog.ask.filters import listed, patterns, resources
 from decklog.ask.moments import moment
 from decklog.ask.terminal import visible
 from decklog.assembling.upkeep import maintaining, retention_rules
 from decklog.audit.query import Query
-from decklog.cli.filters import listed, patterns, resources
 from decklog.cli.storing import FINDINGS, size, store_option
 from decklog.disk import Disk
 from decklog.errors import DecklogError

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from decklog.ask.filters import codes, patterns
 from decklog.ask.questions import who_did
-from decklog.cli.filters import codes, patterns
 from decklog.cli.following import Overhearing, follow
 from decklog.cli.searching import ROWS_HELP, answer, search_options
 from decklog.errors import DecklogError
