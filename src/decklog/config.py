@@ -31,6 +31,7 @@ from decklog.receiving.options import ADDRESS as RECEIVER_ADDRESS
 from decklog.receiving.options import ReceiverListenerOptions, ReceiverOptions
 from decklog.recorder.options import RecorderOptions
 from decklog.sandbox.options import SandboxOptions
+from decklog.web.options import WebOptions
 
 if TYPE_CHECKING:
     from decklog.audit.documents.tree import Entry, Node
@@ -51,6 +52,7 @@ OPTIONS: Final[tuple[type[Any], ...]] = (
     GatewayOptions,
     ReceiverOptions,
     SandboxOptions,
+    WebOptions,
 )
 """Everything that can be set, in the order of the reference page."""
 

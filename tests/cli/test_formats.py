@@ -13,10 +13,10 @@ from msgspec import Raw
 
 from ask.logs import event, log, ref
 from cli.running import run
+from decklog.ask.csv_cells import FORMULA_STARTS, cell
 from decklog.ask.terminal import is_safe
 from decklog.audit.event import Status, User
 from decklog.cli.json_values import value_of
-from decklog.cli.spreadsheets import FORMULA_STARTS, cell
 from decklog.cli.yaml_printing import written
 
 if TYPE_CHECKING:

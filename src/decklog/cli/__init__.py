@@ -40,6 +40,7 @@ decklog = Helm(
         "receive": Entry(
             "decklog.cli.receive", "Take the events that kube-apiserver's audit webhook sends, and keep them."
         ),
+        "web": Entry("decklog.cli.web", "Look at a log or a store in a browser."),
         "import": Entry("decklog.cli.importing", "Put audit logs into a store, each event once."),
         "certificates": Entry(
             "decklog.cli.certificates", "Make a CA and both ends' certificates, for a receiver and who sends to it."

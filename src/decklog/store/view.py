@@ -7,7 +7,7 @@ Files that count no more stay for a grace period, so a view can be read for that
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  # because: hints of a value are read at run time, too
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -18,6 +18,9 @@ from decklog.store.reading import JournalSegment  # noqa: TC001  # because: hint
 
 if TYPE_CHECKING:
     from decklog.disk import Disk
+
+READING: Final = "decklog/reading"
+"""The cluster whose events tell who has read the store: a stream of its own beside those of real clusters."""
 
 
 class View(Struct, frozen=True):
@@ -34,18 +37,25 @@ class View(Struct, frozen=True):
         return bool(self.journals) or any(segment.kind != COMPACTED for segment in self.segments)
 
     def within(self, since: str | None, until: str | None, cluster: str | None = None) -> View:
-        """Leave out the segments that have no event of a window (MicroTimes, `until` excluded) or of a cluster."""
+        """Leave out the segments that have no event of a window (MicroTimes, `until` excluded) or of a cluster.
+
+        Who has read the store is left out as well, unless `cluster` names it (`READING`).
+        """
         return View(
             self.store,
             tuple(
                 segment
                 for segment in self.segments
-                if cluster in {None, segment.cluster}
+                if _is_asked(cluster, segment.cluster)
                 and (since is None or not segment.max_time or segment.max_time >= since)
                 and (until is None or not segment.min_time or segment.min_time < until)
             ),
-            tuple(journal for journal in self.journals if cluster in {None, journal.cluster}),
+            tuple(journal for journal in self.journals if _is_asked(cluster, journal.cluster)),
         )
+
+
+def _is_asked(cluster: str | None, found: str) -> bool:
+    return found != READING if cluster is None else found == cluster
 
 
 def view(store: Path, disk: Disk) -> View:

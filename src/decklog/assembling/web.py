@@ -1,0 +1,135 @@
+"""The pages as a whole: their log or store, who may look, and where it is recorded who did."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from decklog import certificates, listen
+from decklog.disk import Disk
+from decklog.errors import DecklogError
+from decklog.store.journal import Item, Journal, identity_of
+from decklog.store.view import READING
+from decklog.store.writer_files import JOURNAL
+from decklog.web.app import Pages
+from decklog.web.guard import LOCAL, Access, OneTime
+from decklog.web.options import ADDRESS, WebListenerOptions, WebOptions, is_loopback
+from decklog.web.readers import Readers
+from decklog.web.reading import Readings
+from decklog.web.scanned import Files
+from decklog.web.stored import Stored
+
+if TYPE_CHECKING:
+    import signal
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from decklog.web.data import Data
+
+MOST_DOORS: Final = 8
+"""Processes that serve pages of one store at once: each records readings in a journal of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """All that the pages are told."""
+
+    address: str = ADDRESS
+    files: tuple[str, ...] = ()
+    rotated: bool = True
+    store: str = ""
+    web: WebOptions = field(default_factory=WebOptions)
+    listener: WebListenerOptions = field(default_factory=WebListenerOptions)
+    policy: str = ""
+
+
+class WebDoor:
+    """The pages, as their settings ask. What can be wrong with them is raised before anything is served."""
+
+    def __init__(self, settings: WebSettings, announce: Callable[[str], None]) -> None:
+        self._host = listen.parse_address(settings.address)[0]
+        settings.listener.check(self._host)
+        self._settings = settings
+        self._announce = announce
+        self._disk = Disk()
+        self.data: Data = (
+            Stored(settings.store, self._disk) if settings.store else Files(settings.files, rotated=settings.rotated)
+        )
+        listener = settings.listener
+        self._readers = Readers(listener.token_file) if listener.token_file or listener.client_ca_file else None
+        self._tls = self._context()
+
+    def _context(self) -> ssl.SSLContext | None:
+        listener = self._settings.listener
+        if not listener.certificate_file:
+            return None
+        pair = certificates.read(listener.certificate_file, listener.key_file)
+        trusted = certificates.read_pem(listener.client_ca_file) if listener.client_ca_file else None
+        return certificates.server_context(pair, trusted)
+
+    async def until_stopped(self) -> signal.Signals:
+        """Serve until SIGTERM or SIGINT, which is returned."""
+        async with AsyncExitStack() as stack:
+            readings = Readings(await self._keeper(stack))
+            pages = Pages(
+                self.data, readings, settings={"policy": self._settings.policy, "store": self._settings.store}
+            )
+            return await self._serve(pages)
+
+    async def _serve(self, pages: Pages) -> signal.Signals:
+        one_time = OneTime(self._tell_token) if self._readers is None else None
+        port = listen.parse_address(self._settings.address)[1]
+        access = Access(
+            self._hosts(),
+            one_time,
+            self._readers,
+            bool(self._settings.listener.client_ca_file),
+            self._tls is not None,
+            f"decklog-{port}",
+        )
+        self._url = ""
+
+        def ready(line: str) -> None:
+            self._url = line.rpartition(" ")[2]
+            if one_time is not None:
+                one_time.renew()
+            else:
+                self._announce(line)
+
+        return await listen.until_stopped(
+            pages.guarded(access), self._settings.address, tls=self._tls, on_stop=pages.stop, announce=ready
+        )
+
+    def _tell_token(self, token: str) -> None:
+        self._announce(f"listening on {self._url}/?token={token}")
+
+    def _hosts(self) -> frozenset[str]:
+        own = {self._host.lower()} - {"0.0.0.0", "::"}  # noqa: S104  # because: these are no names to be reached under
+        return frozenset(own | self._settings.web.hosts | (LOCAL if is_loopback(self._host) else set()))
+
+    async def _keeper(self, stack: AsyncExitStack) -> Callable[[Sequence[bytes]], Any] | None:
+        """Open the journal of readings; None: there is no store, or nobody wants it."""
+        if not self._settings.store or not self._settings.web.record_reading:
+            return None
+        folder = Path(self._settings.store) / JOURNAL
+        journal: Journal | None = None
+        for number in range(1, MOST_DOORS + 1):
+            with contextlib.suppress(DecklogError):
+                journal = await stack.enter_async_context(
+                    Journal(folder / f"reading-{number}", self._disk, cluster=READING)
+                )
+                break
+        if journal is None:
+            raise DecklogError(
+                f"who reads cannot be recorded in {folder}: run as a user who may write there, or give "
+                "--record-reading=false"
+            )
+        opened = journal
+
+        async def keep(lines: Sequence[bytes]) -> object:
+            return await opened.append([Item(line, identity_of(READING, line)) for line in lines])
+
+        return keep

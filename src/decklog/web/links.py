@@ -1,0 +1,109 @@
+"""Links: the addresses of pages, and the command line that gives what a page shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from decklog.ask.rows import Row
+
+CORE: Final = "core"
+"""Stands for the core API group in addresses; no group is called so."""
+NOWHERE: Final = "-"
+"""Stands for "no namespace" in addresses; no namespace is called so."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*")
+_SHELL_SAFE: Final = re.compile(r"[\x20-\x7e]*")
+_FLAGS: Final = frozenset(("humans", "machines", "failed-only"))
+
+
+def quoted(text: str) -> str:
+    """Percent-encode any text, also what came from bytes that are no UTF-8."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "surrogatepass")
+    return quote(raw, safe="")
+
+
+def query_string(pairs: Iterable[tuple[str, str]]) -> str:
+    """Write fields as a query string, without the question mark."""
+    return "&".join(f"{quoted(name)}={quoted(value)}" for name, value in pairs if value)
+
+
+def to(path: str, pairs: Iterable[tuple[str, str]] = (), fragment: str = "") -> str:
+    """Give the address of a page with its fields."""
+    text = query_string(pairs)
+    return f"{path}{'?' + text if text else ''}{'#' + fragment if fragment else ''}"
+
+
+def to_request(audit_id: str, received: str | None = None, cluster: str = "") -> str:
+    """Give the address of one request; the time makes finding it quick."""
+    return to("/request", (("uid", audit_id), ("at", received or ""), ("cluster", cluster)))
+
+
+def to_object(group: str, resource: str, namespace: str, name: str) -> str:
+    """Give the address of an object; empty where there is none."""
+    if not resource or not name:
+        return ""
+    parts = (group or CORE, resource, namespace or NOWHERE, name)
+    if all(map(_PLAIN.fullmatch, parts)) and not name.endswith(".json"):
+        return "/objects/" + "/".join(map(quoted, parts))
+    return to("/objects", (("group", group), ("resource", resource), ("namespace", namespace), ("name", name)))
+
+
+def to_row_object(row: Row) -> str:
+    """Give the address of the object of a row; empty where it is about none."""
+    return to_object(row.api_group, row.resource, row.namespace, row.name)
+
+
+def to_user(name: str) -> str:
+    """Give the address of a user's page; empty for nobody."""
+    return to("/who", (("user", name),)) if name else ""
+
+
+def as_term(name: str, value: str) -> str:
+    """Write a value as the pattern that means it alone; empty where patterns cannot say it.
+
+    Patterns read a leading ``-`` as "not", a trailing ``*`` as "any rest", and in most fields a comma as "or".
+    """
+    if not value:
+        return "-*" if name in {"namespace", "subresource"} else ""
+    is_list = name in {"verb", "resource", "subresource", "namespace", "code", "decision", "stage", "level"}
+    odd = value.startswith("-") or value.endswith("*") or (is_list and ("," in value or value != value.strip()))
+    return "" if odd else value
+
+
+def command(words: Iterable[str]) -> str:
+    """Write a command for a shell: whatever is in the words, it can be pasted."""
+    return " ".join(map(_shell_word, words))
+
+
+def _shell_word(word: str) -> str:
+    if _SHELL_SAFE.fullmatch(word):
+        return shlex.quote(word)
+    spelled = "".join(map(_spelled, word))
+    return f"$'{spelled}'"
+
+
+def _spelled(char: str) -> str:
+    r"""Spell what must not reach a terminal by pasting; letters of all scripts stay."""
+    if char in "\\'":
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    try:
+        raw = char.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = char.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def flags(pairs: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Write fields of a page as flags of the command line."""
+    for name, value in pairs:
+        yield f"--{name}" if name in _FLAGS else f"--{name}={value}"
