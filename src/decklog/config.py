@@ -56,6 +56,14 @@ OPTIONS: Final[tuple[type[Any], ...]] = (
 )
 """Everything that can be set, in the order of the reference page."""
 
+SOURCE: Final = Flag(
+    "--source",
+    "source",
+    str,
+    "",
+    "Audit log that the commands which ask read where none is named, as their -f FILE; several are parted by colons.",
+    metavar="FILE|DIR|GLOB",
+)
 LISTEN: Final = Flag("--listen", "listen", str, "127.0.0.1:6443", "Serve on this address.", metavar="HOST:PORT")
 
 
@@ -164,7 +172,7 @@ class ReceiverSettings:
 def known() -> dict[str, Flag]:
     """Give every flag by its key in a configuration file."""
     found = [flag for options in OPTIONS for flag in flags(options)]
-    return {flag.name.removeprefix("--"): flag for flag in (*found, LISTEN)}
+    return {flag.name.removeprefix("--"): flag for flag in (*found, LISTEN, SOURCE)}
 
 
 def find(named: str = "") -> Path | None:

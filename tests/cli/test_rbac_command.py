@@ -66,5 +66,8 @@ def test_deprecated_clients(audit_log: Path) -> None:
     assert [(use["api"], use["removed"], use["instead"], use["toldBy"]) for use in found] == [
         ("batch/v1beta1/cronjobs", "1.25", "batch/v1", "table")
     ]
-    assert "batch/v1beta1/cronjobs,1.25,batch/v1,1," in run("deprecated", audit_log, "-o", "csv").out
+    assert (
+        "batch/v1beta1/cronjobs,1.25,batch/v1,alice,kubectl/v1.36.2,list,1,"
+        in run("deprecated", audit_log, "-o", "csv").out
+    )
     assert run("deprecated", audit_log, "--verb", "delete").code == 1

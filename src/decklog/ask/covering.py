@@ -39,7 +39,10 @@ def _unread(coverage: Coverage) -> Iterator[str]:
     if coverage.bad_lines:
         examples = ", ".join(f"{bad.file}:{bad.number} ({bad.problem})" for bad in coverage.bad_examples)
         more = ", …" if coverage.bad_lines > len(coverage.bad_examples) else ""
-        yield f"{_counted(coverage.bad_lines, 'line')} could not be read: {examples}{more}"
+        cut = f" ({coverage.cut:,} of them cut short by a carrier: only the audit ID is known)" if coverage.cut else ""
+        yield f"{_counted(coverage.bad_lines, 'line')} could not be read{cut}: {examples}{more}"
+    if coverage.others:
+        yield f"{_counted(coverage.others, 'message')} of other streams left aside, which do not claim to be audit events"
     yield from coverage.problems
 
 

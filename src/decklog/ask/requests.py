@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from decklog.audit.event import Event
     from decklog.audit.query import Query
-    from decklog.sources.record import Record
+    from decklog.sources.record import Provenance, Record
 
 OPEN_REQUESTS: Final = 100_000
 ENDED_REQUESTS: Final = 1_000_000
@@ -44,6 +44,8 @@ class Seen(Struct, frozen=True):
     number: int
     line: bytes | None = None
     """What it was read from; kept only where a question asks for text in it."""
+    provenance: Provenance | None = None
+    """How it came, if it stood in an envelope."""
 
 
 class Request(Struct, frozen=True):
@@ -106,7 +108,7 @@ class _Merging:
         if self._told_before(key, event, record):
             return None
         line = record.line if self._keeps_lines else None
-        request = _joined(known, Seen(event, record.file, record.number, line))
+        request = _joined(known, Seen(event, record.file, record.number, line, record.provenance))
         if not request.ended:
             self._open[key] = request
             return self._overflow()

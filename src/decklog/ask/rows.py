@@ -12,6 +12,7 @@ from msgspec.json import Decoder
 from decklog.ask.moments import seconds_between
 from decklog.audit.event import ObjectReference, Stage
 from decklog.audit.query import COLLECTION_VERBS, object_name
+from decklog.sources.record import Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ SORTED_ROWS: Final = 10_000
 """Answers up to this length are sorted by time; longer ones come as the log has them."""
 
 _NOTHING: Final = ObjectReference()
+_NO_ENVELOPE: Final = Provenance("")
 _DECISION: Final = "authorization.k8s.io/decision"
 
 _WIRE: Final = {
@@ -76,6 +78,14 @@ class Row(Struct, frozen=True, omit_defaults=True, kw_only=True, rename=_wire_na
     file: str
     """Where the event of the latest stage stands."""
     line: int
+    carrier: str = ""
+    """Whose envelope it stood in: ``EKS``, ``GKE``, ``Fluent Bit``, …; empty: in none."""
+    cluster: str = ""
+    """The cluster that the envelope names."""
+    synthesised: tuple[str, ...] = ()
+    """Wire names of the event's fields that were made up, because the source does not have them."""
+    declared: bool = False
+    """Only the user says that the source is an audit log; its envelope does not."""
 
     @property
     def source_ip(self) -> str:
@@ -126,6 +136,7 @@ def _row(seen: Seen, stages: tuple[str, ...]) -> Row:
     event = seen.event
     ref = event.object_ref or _NOTHING
     status = event.response_status
+    whence = seen.provenance or _NO_ENVELOPE
     return Row(
         time=event.request_received_timestamp,
         user=event.user.username,
@@ -152,6 +163,10 @@ def _row(seen: Seen, stages: tuple[str, ...]) -> Row:
         audit_id=event.audit_id,
         file=seen.file,
         line=seen.number,
+        carrier=whence.carrier,
+        cluster=whence.cluster,
+        synthesised=whence.synthesised,
+        declared=whence.declared,
     )
 
 

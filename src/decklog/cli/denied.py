@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 import click
 from msgspec.structs import replace
 
-from decklog.ask.denials import DENIED, denials
-from decklog.ask.filters import patterns, resources
+from decklog.ask.denials import DENIED, Denial, denials
 from decklog.ask.moments import readable
-from decklog.audit.query import Pattern
-from decklog.cli.following import Asking
-from decklog.cli.grid import grid
-from decklog.cli.printing import print_json, terminal_width
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.narrowing import FILTERS_HELP, filtered
 from decklog.cli.searching import search_options
+from decklog.cli.table import Column
 
 if TYPE_CHECKING:
-    from decklog.ask.denials import Denial
+    from decklog.cli.narrowing import Filters
+    from decklog.cli.objects import Thing
     from decklog.cli.searching import Search
 
 _HELP: Final = """Say who was refused what, and what that reads like.
@@ -32,54 +31,36 @@ different things within minutes), "missing permission?" (a program, or the same 
 in" (anonymous), "may not impersonate", "refused by admission" (authorization had allowed it: a quota, a policy or a
 webhook refused), "single".
 """
-_EPILOG: Final = """\b
--o json is {"denials": [...], "searched": {...}}: user impersonated verb what
+_EPILOG: Final = f"""{FILTERS_HELP}
+-o json is {{"denials": [...], "searched": {{...}}}}: user impersonated verb what
 namespace decision count first last names sourceIPs userAgent message verdict why.
+{FORMATS_HELP}
 Exit code 1: nobody was refused."""
+_COLUMNS: Final = (
+    Column("COUNT", lambda one: f"{one.count:,}", right=True),
+    Column("USER", lambda one: one.who, shrinks=True),
+    Column("VERB", lambda one: one.verb or "-", shrinks=True),
+    Column("WHAT", lambda one: one.what, shrinks=True),
+    Column("NAMESPACE", lambda one: one.namespace or "-", shrinks=True),
+    Column("VERDICT", lambda one: one.verdict, shrinks=True),
+    Column("FIRST (UTC)", lambda one: readable(one.first or None), shrinks=True),
+    Column("LAST (UTC)", lambda one: readable(one.last or None), shrinks=True),
+    Column("FROM", lambda one: ",".join(one.source_ips) or "-", shrinks=True),
+    Column("WHY", lambda one: one.why, wide=True),
+    Column("NAMES", lambda one: ",".join(one.names) or "-", wide=True),
+    Column("USER-AGENT", lambda one: one.user_agent or "-", wide=True),
+    Column("MESSAGE", lambda one: one.message, wide=True),
+)
 
 
 @click.command("denied", help=_HELP, epilog=_EPILOG)
-@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
-@click.option("-n", "--namespace", multiple=True, metavar="NAME", help="Of the object; repeatable.")
-@click.option("--user", multiple=True, metavar="NAME", help="Only of this user; repeatable, -NAME for not.")
-@click.option("--resource", multiple=True, metavar="TYPE", help="Only on this; any name that kubectl takes.")
-@search_options(("table", "wide", "json"), policy=True)
-def command(search: Search, namespace: tuple[str, ...], user: tuple[str, ...], resource: tuple[str, ...]) -> None:
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
+@filtered(without=("code", "failed_only"))
+@search_options(FORMATS, objects=True)
+def command(search: Search, things: tuple[Thing, ...], filters: Filters) -> None:
     """Say who was refused what."""
-    query = replace(
-        DENIED,
-        namespaces=tuple(map(Pattern.parse, namespace)),
-        users=patterns(user),
-        resources=resources(resource),
-        since=search.since,
-        until=search.until,
-    )
-    asking = Asking(search, query)
+    asking = Asking(search, *(replace(query, codes=DENIED.codes) for query in filters.queries(search, things)))
     found = denials(asking.requests())
-    if search.output == "json":
-        print_json({"denials": found, "searched": asking.searched()})
-    else:
-        _write(found, wide=search.output == "wide")
+    listing = Listing("denials", found, _COLUMNS, names_of(Denial), lambda one: str(one.what))
+    print_listing(search.output, listing, asking.searched(found=bool(found)))
     asking.conclude("nobody was refused with 403", found=bool(found))
-
-
-def _write(found: list[Denial], *, wide: bool) -> None:
-    titles = ["COUNT", "USER", "VERB", "WHAT", "NAMESPACE", "VERDICT", "FIRST (UTC)", "LAST (UTC)", "FROM"]
-    rows = [
-        [
-            str(denial.count),
-            denial.who,
-            denial.verb or "-",
-            denial.what,
-            denial.namespace or "-",
-            denial.verdict,
-            readable(denial.first),
-            readable(denial.last),
-            ",".join(denial.source_ips) or "-",
-            *((denial.why, ",".join(denial.names) or "-", denial.user_agent or "-", denial.message) if wide else ()),
-        ]
-        for denial in found
-    ]
-    titles += ["WHY", "NAMES", "USER-AGENT", "MESSAGE"] if wide else []
-    for line in grid(titles, rows, None if wide else terminal_width(sys.stdout)):
-        print(line)

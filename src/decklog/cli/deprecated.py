@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from decklog.ask.covering import covered
-from decklog.ask.deprecated import deprecated
+from decklog.ask.deprecated import Use, deprecated
 from decklog.ask.moments import readable
-from decklog.ask.requests import merge
-from decklog.cli.cells import aligned, write_csv
-from decklog.cli.narrowing import FILTERS_HELP, narrowed
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
-from decklog.sources.record import Coverage
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.narrowing import FILTERS_HELP, filtered
+from decklog.cli.searching import search_options
+from decklog.cli.table import Column
 
 if TYPE_CHECKING:
-    from decklog.audit.query import Query
+    from decklog.cli.narrowing import Filters
+    from decklog.cli.objects import Thing
     from decklog.cli.searching import Search
 
-_HEAD: Final = ("api", "removed", "instead", "requests", "last", "user", "user-agent")
 _HELP: Final = """Say which clients call deprecated APIs.
 
 Told by the server's annotations (k8s.io/deprecated), or by the table of what releases up to 1.32 removed.
@@ -30,31 +27,33 @@ Told by the server's annotations (k8s.io/deprecated), or by the table of what re
 decklog deprecated -f /var/log/kubernetes/audit.log
 decklog deprecated --user=-system:* --since 7d audit.log -o csv
 """
+_EPILOG: Final = f"""{FILTERS_HELP}
+-o json is {{"deprecated": [...], "searched": {{...}}}}: api removed instead user
+userAgent verbs requests first last toldBy (annotation or table).
+{FORMATS_HELP}
+Exit code 1: no request was to a deprecated API."""
+_COLUMNS: Final = (
+    Column("API", lambda use: use.api, shrinks=True),
+    Column("REMOVED", lambda use: use.removed or "-"),
+    Column("INSTEAD", lambda use: use.instead or "-", shrinks=True),
+    Column("REQUESTS", lambda use: f"{use.requests:,}", right=True),
+    Column("VERBS", lambda use: ",".join(use.verbs) or "-", wide=True),
+    Column("FIRST (UTC)", lambda use: readable(use.first or None), wide=True),
+    Column("LAST (UTC)", lambda use: readable(use.last or None)),
+    Column("USER", lambda use: use.user or "-", shrinks=True),
+    Column("USER-AGENT", lambda use: use.user_agent or "-", shrinks=True),
+    Column("TOLD-BY", lambda use: use.told_by, wide=True),
+)
 
 
-@click.command("deprecated", help=_HELP, epilog=FILTERS_HELP)
-@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
-@search_options(("table", "json", "csv"))
-@narrowed
-def command(search: Search, query: Query) -> None:
+@click.command("deprecated", help=_HELP, epilog=_EPILOG)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
+@filtered()
+@search_options(FORMATS, objects=True)
+def command(search: Search, things: tuple[Thing, ...], filters: Filters) -> None:
     """Say which clients call deprecated APIs."""
-    coverage = Coverage()
-    uses = deprecated(merge(search.records(coverage, query), query))
-    if search.output == "json":
-        print_json({"deprecated": uses, "searched": searched(coverage, search.since, search.until)})
-    else:
-        rows = [
-            (use.api, use.removed, use.instead, use.requests, use.last or "", use.user, use.user_agent) for use in uses
-        ]
-        if search.output == "csv":
-            write_csv(_HEAD, rows)
-        elif rows:
-            shown = [(*row[:3], f"{row[3]:,}", readable(row[4] or None), *row[5:]) for row in rows]
-            cells = [tuple(map(str.upper, _HEAD)), *(tuple(text or "-" for text in row) for row in shown)]
-            for line in aligned(cells, frozenset((3,)), terminal_width(sys.stdout)):
-                click.echo(line)
-    if not uses:
-        tell("no request to a deprecated API")
-    tell(covered(coverage, search.since, search.until))
-    if not uses:
-        click.get_current_context().exit(NOTHING_FOUND)
+    asking = Asking(search, *filters.queries(search, things))
+    uses = deprecated(asking.requests())
+    listing = Listing("deprecated", uses, _COLUMNS, names_of(Use), lambda use: str(use.api))
+    print_listing(search.output, listing, asking.searched(found=bool(uses)))
+    asking.conclude("no request to a deprecated API", found=bool(uses))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,15 +10,18 @@ import msgspec
 
 from decklog.ask.filters import patterns
 from decklog.ask.moments import in_words, readable
-from decklog.ask.sessions import queries, sessions
-from decklog.audit.query import Pattern, admits
-from decklog.cli.following import Asking
-from decklog.cli.grid import grid
-from decklog.cli.printing import print_json, terminal_width
+from decklog.ask.rows import Row
+from decklog.ask.sessions import Session, queries, sessions
+from decklog.audit.query import admits
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.narrowing import FILTERS_HELP, filtered
 from decklog.cli.searching import search_options
+from decklog.cli.table import Column
 
 if TYPE_CHECKING:
-    from decklog.ask.sessions import Session
+    from decklog.audit.query import Pattern
+    from decklog.cli.narrowing import Filters
     from decklog.cli.searching import Search
 
 KINDS: Final = ("exec", "cp", "attach", "portforward", "debug", "console", "vnc", "kubelet")
@@ -36,32 +38,28 @@ what was typed is in no audit log. Where the policy leaves out the stages Respon
 end are not known. "cp" is the tar that kubectl cp runs; "debug" an ephemeral container; "kubelet" the same deeds
 through a node's proxy. A session that the server let through may still have failed in the pod (no such command).
 """
-_EPILOG: Final = """\b
+_EPILOG: Final = f"""{FILTERS_HELP}
 In -o json each of "sessions" is a request as in decklog query, and further has:
 kind, pod, container, command, ports, tty, stdin, start, end, durationSeconds,
 opened.
+{FORMATS_HELP}
 Exit code 1: there are none."""
 
 
 @click.command("exec", help=_HELP, epilog=_EPILOG)
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
-@click.option("-n", "--namespace", multiple=True, metavar="NAME", help="Of the pod; repeatable.")
 @click.option("--pod", multiple=True, metavar="NAME", help="Repeatable; a trailing * for any rest.")
-@click.option("--user", multiple=True, metavar="NAME", help="Only of this user; repeatable, -NAME for not.")
 @click.option("--kind", multiple=True, type=click.Choice(KINDS), help="Repeatable.")
 @click.option("--opened", is_flag=True, help="Without those that were refused or failed.")
-@search_options(("table", "wide", "json"), policy=True)
-def command(
-    search: Search,
-    namespace: tuple[str, ...],
-    pod: tuple[str, ...],
-    user: tuple[str, ...],
-    kind: tuple[str, ...],
-    opened: bool,
-) -> None:
+@filtered(without=("verb", "resource", "subresource", "name"))
+@search_options(FORMATS)
+def command(search: Search, filters: Filters, pod: tuple[str, ...], kind: tuple[str, ...], opened: bool) -> None:
     """List the sessions in pods."""
-    asking = Asking(search, *queries(search.since, search.until, users=patterns(user)))
-    places, pods = (tuple(map(Pattern.parse, texts)) for texts in (namespace, pod))
+    places, pods = filters.query.namespaces, patterns(pod)
+    fields = {
+        key: value for key, value in filters.fields(search).items() if key not in {"since", "until", "namespaces"}
+    }
+    asking = Asking(search, *queries(search.since, search.until, **fields))
     found = [
         session
         for session in sessions(asking.requests())
@@ -69,10 +67,8 @@ def command(
         if _is_of(session, places, pods)
     ]
     found.sort(key=lambda session: session.row.time or "")
-    if search.output == "json":
-        print_json({"sessions": list(map(_object, found)), "searched": asking.searched()})
-    else:
-        _write(found, wide=search.output == "wide")
+    listing = Listing("sessions", found, _COLUMNS, _HEAD, lambda one: f"pods/{one.pod}", _object)
+    print_listing(search.output, listing, asking.searched(found=bool(found)))
     asking.conclude("there are no such sessions", found=bool(found))
 
 
@@ -86,34 +82,25 @@ def _object(session: Session) -> dict[str, Any]:
     return {**data.pop("row"), **data}
 
 
-def _write(found: list[Session], *, wide: bool) -> None:
-    titles = ["START (UTC)", "TOOK", "USER", "KIND", "NAMESPACE", "POD", "WHAT", "STATE", "FROM"]
-    rows = [
-        [
-            readable(session.start or session.row.time),
-            "-" if session.duration_seconds is None else in_words(session.duration_seconds),
-            session.row.who,
-            session.kind,
-            session.namespace or "-",
-            f"{session.pod}{f' ({session.container})' if session.container else ''}",
-            _what(session),
-            session.state,
-            session.row.source_ip or "-",
-            *(_rest(session) if wide else ()),
-        ]
-        for session in found
-    ]
-    titles += ["END (UTC)", "USER-AGENT", "AUDIT-ID", "WHERE"] if wide else []
-    for line in grid(titles, rows, None if wide else terminal_width(sys.stdout)):
-        print(line)
-
-
-def _rest(session: Session) -> tuple[str, ...]:
-    row = session.row
-    return readable(session.end or None), row.user_agent or "-", row.audit_id, f"{row.file}:{row.line}"
-
-
 def _what(session: Session) -> str:
     flags = " ".join(name for name in ("tty", "stdin") if getattr(session, name))
     ports = f"ports {','.join(session.ports)}" if session.ports else ""
     return "  ".join(filter(None, (shlex.join(session.command), ports, flags and f"[{flags}]"))) or "-"
+
+
+_COLUMNS: Final = (
+    Column("START (UTC)", lambda one: readable(one.start or one.row.time), shrinks=True),
+    Column("TOOK", lambda one: "-" if one.duration_seconds is None else in_words(one.duration_seconds)),
+    Column("USER", lambda one: one.row.who, shrinks=True),
+    Column("KIND", lambda one: one.kind, shrinks=True),
+    Column("NAMESPACE", lambda one: one.namespace or "-", shrinks=True),
+    Column("POD", lambda one: f"{one.pod}{f' ({one.container})' if one.container else ''}", shrinks=True),
+    Column("WHAT", _what, shrinks=True),
+    Column("STATE", lambda one: one.state, shrinks=True),
+    Column("FROM", lambda one: one.row.source_ip or "-", shrinks=True),
+    Column("END (UTC)", lambda one: readable(one.end or None), wide=True),
+    Column("USER-AGENT", lambda one: one.row.user_agent or "-", wide=True),
+    Column("AUDIT-ID", lambda one: one.row.audit_id, wide=True),
+    Column("WHERE", lambda one: f"{one.row.file}:{one.row.line}", wide=True),
+)
+_HEAD: Final = tuple(name for name in names_of(Row, Session) if name != "row")

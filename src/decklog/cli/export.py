@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import functools
+import glob
 import os
+import signal
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -12,24 +14,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import click
 import msgspec
+from click.core import ParameterSource
 
-from decklog.ask.covering import covered
-from decklog.ask.requests import Seen, merge
+from decklog.ask.requests import Seen
 from decklog.ask.rows import event_row, row
 from decklog.ask.terminal import visible_json
-from decklog.cli.cells import cell
-from decklog.cli.narrowing import FILTERS_HELP, narrowed
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.cli.asking import Asking, matching
+from decklog.cli.narrowing import FILTERS_HELP, filtered
+from decklog.cli.objects import told_apart
+from decklog.cli.searching import configured, search_options, tell
 from decklog.errors import DecklogError
-from decklog.sources.record import Coverage
+from decklog.sources.places import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from decklog.ask.rows import Row
-    from decklog.audit.query import Query
+    from decklog.cli.narrowing import Filters
+    from decklog.cli.objects import Thing
     from decklog.cli.searching import Search
-    from decklog.sources.record import Record
 
 FORMATS: Final = ("jsonl", "csv", "parquet", "ocsf", "ecs")
 
@@ -41,62 +44,99 @@ parquet have the columns of the table events of decklog sql; jsonl has the rows 
 
 \b
 decklog export --to ocsf audit.log > activity.jsonl
-decklog export --to parquet --out audit.parquet -f /var/log/kubernetes --since 7d
+decklog export --to parquet audit.parquet -f /var/log/kubernetes --since 7d
 decklog export --to csv --resource secrets audit.log > secrets.csv
+
+Where the source is named by -f, --store or the configuration, FILE is where to write; else it is the log. A file is
+written aside and put in its place when it is whole.
 """
+_EPILOG: Final = f"""{FILTERS_HELP}
+Without --requests every event is a row, and filters are of single events.
+Exit code 1: nothing to export."""
+_TERMINATED: Final = 128 + signal.SIGTERM
 
 
-@click.command("export", help=_HELP, epilog=FILTERS_HELP)
-@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
+def written_to(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Take the one word that is no source for the place to write to: where the sources are named by other means."""
+
+    @functools.wraps(command)
+    def with_place(files: tuple[str, ...], out: str | None, **values: Any) -> Any:
+        words, _ = told_apart(files)
+        if out is None and len(words) == 1 and words[0] != STANDARD_INPUT and _is_place(words[0]):
+            files, out = tuple(word for word in files if word != words[0]), words[0]
+        return command(files=files, out=out, **values)
+
+    return with_place
+
+
+def _is_place(word: str) -> bool:
+    """Tell whether a word is where to write; raises DecklogError where it could be either."""
+    context = click.get_current_context()
+    is_there = os.path.lexists(word)
+    sources = [context.get_parameter_source(name) for name in ("filename", "store")]
+    if ParameterSource.COMMANDLINE in sources:
+        if is_there:
+            raise DecklogError(f"{word} is there already: --out {word} writes over it, -f {word} reads it as well")
+        return True
+    return not is_there and not glob.has_magic(word) and (ParameterSource.ENVIRONMENT in sources or any(configured()))
+
+
+@click.command("export", help=_HELP, epilog=_EPILOG)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
 @click.option("--to", "kind", required=True, type=click.Choice(FORMATS), help="The format.")
-@click.option("--out", metavar="FILE", type=click.Path(), help="Where to; standard output without it, but for parquet.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(),
+    help="Where to, also over a file that is there. Without it, and without a FILE to write: standard output.",
+)
 @click.option(
     "--requests", "by_request", is_flag=True, help="One row a request, its latest stage, instead of every event."
 )
 @click.option("--bodies", is_flag=True, help="With request and response objects (not in csv and jsonl).")
-@search_options(("text",), names_cluster=True)
-@narrowed
-def command(search: Search, query: Query, kind: str, out: str | None, by_request: bool, bodies: bool) -> None:
+@written_to
+@filtered()
+@search_options((), objects=True, names_cluster=True)
+def command(
+    search: Search,
+    things: tuple[Thing, ...],
+    filters: Filters,
+    kind: str,
+    out: str | None,
+    by_request: bool,
+    bodies: bool,
+) -> None:
     """Write a log in another format."""
     if kind == "parquet" and out is None:
         raise DecklogError("a Parquet file needs a place: name it with --out FILE")
-    coverage = Coverage()
-    records = search.records(coverage, query)
-    if kind == "parquet":
-        number = _parquet(records, query, Path(out or ""), by_request=by_request, bodies=bodies)
-    else:
-        with _destination(out) as file:
-            number = _lines(
-                kind, _seen(records, query, by_request=by_request), file, bodies=bodies, cluster=search.cluster or ""
-            )
+    asking = Asking(search, *filters.queries(search, things))
+    with _destination(out) as file:
+        if kind == "parquet":
+            number = _parquet(asking, Path(file.name), by_request=by_request, bodies=bodies)
+        else:
+            seen = _seen(asking, by_request=by_request)
+            number = _lines(kind, seen, file, bodies=bodies, cluster=search.cluster or "")
     tell(f"{number:,} {'request' if by_request else 'event'}{'' if number == 1 else 's'} exported")
-    tell(covered(coverage, search.since, search.until))
-    if not number:
-        click.get_current_context().exit(NOTHING_FOUND)
+    asking.conclude("nothing to export", found=bool(number))
 
 
-def _seen(records: Iterator[Record], query: Query, *, by_request: bool) -> Iterator[tuple[Seen, Row]]:
+def _seen(asking: Asking, *, by_request: bool) -> Iterator[tuple[Seen, Row]]:
     if by_request:
-        for request in merge(records, query):
+        for request in asking.requests():
             yield request.latest, row(request)
         return
-    for record in records:
-        if record.event is not None and query.matches(record.event, record.line):
-            seen = Seen(record.event, record.file, record.number)
+    for record in matching(asking.records(), asking.queries):
+        if record.event is not None:
+            seen = Seen(record.event, record.file, record.number, None, record.provenance)
             yield seen, event_row(seen)
 
 
-def _parquet(records: Iterator[Record], query: Query, path: Path, *, by_request: bool, bodies: bool) -> int:
+def _parquet(asking: Asking, path: Path, *, by_request: bool, bodies: bool) -> int:
     # Because: DuckDB takes 30 ms and more to import; the other formats do not need it.
     from decklog.ask import duck  # noqa: PLC0415  # because: DuckDB, for Parquet alone
 
-    def asked() -> Iterator[Record]:
-        for record in records:
-            if record.event is not None and query.matches(record.event, record.line):
-                yield record
-
     with duck.tables() as filled:
-        filled.load_records(asked(), bodies=bodies)
+        filled.load_records(matching(asking.records(), asking.queries), bodies=bodies)
         filled.write_parquet(path, requests=by_request)
         return filled.count(requests=by_request)
 
@@ -131,27 +171,20 @@ def _mapping(kind: str) -> Callable[..., dict[str, Any]] | None:
 
 def _csv(seen: Iterator[tuple[Seen, Row]], file: BinaryIO) -> int:
     from decklog.ask.flat import COLUMNS, flat  # noqa: PLC0415  # because: the other formats have other columns
+    from decklog.cli.spreadsheets import write_csv  # noqa: PLC0415  # because: the same
 
     class _Text:
         def write(self, text: str) -> None:
             file.write(text.encode("utf-8", "backslashreplace"))
 
-    writer = csv.writer(_Text(), lineterminator="\n")
-    writer.writerow(COLUMNS)
-    number = 0
-    for number, (one, _) in enumerate(seen, start=1):  # noqa: B007  # because: the last number is the count
-        made = flat(one.event, one.file, one.number)
-        writer.writerow([cell(_csv_text(getattr(made, name))) for name in COLUMNS])
-    return number
+    flats = (flat(one.event, one.file, one.number) for one, _ in seen)
+    rows = ({name: _csv_value(getattr(made, name)) for name in COLUMNS} for made in flats)
+    return write_csv(_Text(), tuple(COLUMNS), rows)
 
 
-def _csv_text(value: Any) -> object:
-    if isinstance(value, tuple):
-        return " ".join(value)
+def _csv_value(value: Any) -> Any:
     if isinstance(value, dict):
         return "; ".join(f"{key}={item}" for key, item in value.items())
-    if value is None:
-        return ""
     return str(value).lower() if isinstance(value, bool) else value
 
 
@@ -167,21 +200,34 @@ def _sound(value: Any) -> Any:
 
 @contextmanager
 def _destination(out: str | None) -> Iterator[BinaryIO]:
-    """Open where to write: a file comes into being whole, or not at all."""
+    """Open where to write: a file comes into being whole, or not at all; also when the program is told to end."""
     if out is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     path = Path(out)
+    if path.is_dir():
+        raise DecklogError(f"{out} is a directory: name a file in it")
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise DecklogError(f"cannot write {out} ({error.strerror})") from error
+        raise DecklogError(f"cannot write {out} ({error.strerror}): name another place") from error
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        os.close(descriptor)
+        with Path(name).open("wb") as file:
             yield file
         Path(name).replace(path)
+    except OSError as error:
+        _unlink(name)
+        raise DecklogError(f"cannot write {out} ({error.strerror}): name another place") from error
     except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
+        _unlink(name)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _unlink(name: str) -> None:
+    with suppress(OSError):
+        Path(name).unlink()

@@ -11,15 +11,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
-from decklog.ask.absence import absence
 from decklog.ask.controllers import is_by_controller
-from decklog.ask.covering import covered
 from decklog.ask.owners import chain, said
 from decklog.ask.requests import is_last, merge
-from decklog.cli.printing import searched
-from decklog.cli.searching import NOTHING_FOUND, Search, foresee, tell
+from decklog.cli.searching import Search, tell
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
@@ -39,36 +34,6 @@ STANDARD_INPUT: Final = "-"
 def requests(search: Search, coverage: Coverage, *queries: Query) -> Iterator[Request]:
     """Read the requests that one of `queries` matches."""
     yield from merge(search.records(coverage, *queries), *queries)
-
-
-class Asking:
-    """One question put to the log, and the honest line below its answer."""
-
-    def __init__(self, search: Search, *queries: Query) -> None:
-        self._search = search
-        self._queries = queries
-        self._foreseen = foresee(search.policy, queries) if search.policy else None
-        self.coverage = Coverage()
-
-    def requests(self, *wider: Query) -> Iterator[Request]:
-        """Read the requests; of `wider` queries, if the answer needs others than those that it shows."""
-        return requests(self._search, self.coverage, *(wider or self._queries))
-
-    def searched(self) -> dict[str, Any]:
-        """Say in JSON what the answer covers."""
-        return searched(self.coverage, self._search.since, self._search.until)
-
-    def conclude(self, nothing: str, *, found: bool) -> None:
-        """Tell what was searched; unless something was `found`, that exits with 1.
-
-        `nothing` says what was not found, to be followed by what that tells; empty: it has been said.
-        """
-        if not found and nothing:
-            tell(f"{nothing}: {absence(self.coverage, self._queries, self._foreseen).text}")
-        foreseen = [self._foreseen.text] if self._foreseen else []
-        tell("; ".join([covered(self.coverage, self._search.since, self._search.until), *foreseen]))
-        if not found:
-            click.get_current_context().exit(NOTHING_FOUND)
 
 
 def can_ask_again(search: Search) -> bool:

@@ -13,7 +13,8 @@ import msgspec
 from decklog.ask.history import Asked, Target, telling
 from decklog.ask.manifest import manifest, said
 from decklog.ask.moments import microtime, moment
-from decklog.cli.following import Asking
+from decklog.cli.asking import Asking
+from decklog.cli.listing import Listing, print_listing
 from decklog.cli.printing import print_json
 from decklog.cli.searching import search_options, tell
 
@@ -37,7 +38,8 @@ named, not applied. Of a deleted object the last manifest is shown.
 _EPILOG: Final = """\b
 -o json has "manifest" (null if no body is known), "provenance" (request, stage,
 body, file, line), "later" (request, deed, sure), "gone" and "searched"; the
-manifest alone is -o manifest, in JSON.
+manifest alone is -o manifest, in JSON; jsonl is the same in one line, jsonpath=
+kubectl's template filled from it, as kubectl get does.
 Exit code 1: no manifest is known."""
 
 
@@ -46,7 +48,7 @@ Exit code 1: no manifest is known."""
 @click.option("-n", "--namespace", metavar="NAME", help="Of the object; needed if several bear its name.")
 @click.option("--at", metavar="TIME", help="Written as for --since; without it: at the end of the log.")
 @click.option("--show-managed-fields", is_flag=True, help="Keep metadata.managedFields.")
-@search_options(("yaml", "json", "manifest"), policy=True)
+@search_options(("yaml", "json", "manifest", "jsonl", "name", "jsonpath=TEMPLATE"))
 def command(
     search: Search, words: tuple[str, ...], namespace: str | None, at: str | None, show_managed_fields: bool
 ) -> None:
@@ -57,7 +59,7 @@ def command(
     # A request that began before the time may have ended after it, and the reverse cannot be.
     asking = Asking(search, *target.queries(reads=True, until=_just_after(time)))
     known = _known(target, asking.requests(), time, managed_fields=show_managed_fields)
-    _write(search.output, known, asking.searched())
+    _write(search.output, known, target, asking.searched(found=known.document is not None))
     for sentence in said(known, target.name):
         tell(sentence)
     nothing = "" if known.later else f"no request in the log shows {target.name}"
@@ -84,14 +86,24 @@ def _just_after(time: str | None) -> str | None:
     return microtime(datetime.fromisoformat(time) + timedelta(microseconds=1))
 
 
-def _write(output: str, known: Manifest, covers: dict[str, Any]) -> None:
+def _write(output: str, known: Manifest, target: Target, covers: dict[str, Any]) -> None:
     if output == "json":
         data = msgspec.to_builtins(known)
         print_json({"manifest": data.pop("document"), **data, "searched": covers})
-    elif known.document is not None and output == "manifest":
+    elif known.document is None:
+        return
+    elif output == "manifest":
         print_json(known.document)
-    elif known.document is not None:
+    elif output == "yaml":
         sys.stdout.write(_yaml(known.document))
+    else:
+        print_listing(output, Listing("", [known.document], (), (), lambda _: _name(target)), covers)
+
+
+def _name(target: Target) -> str:
+    kind = next((pattern for pattern in target.resources), None)
+    group = f".{kind.group}" if kind is not None and kind.group else ""
+    return f"{kind.resource.text if kind is not None else 'object'}{group}/{target.name}"
 
 
 def _yaml(document: dict[str, Any]) -> str:

@@ -11,24 +11,31 @@ import msgspec
 from msgspec.structs import replace
 
 from decklog.ask.controllers import is_by_controller
-from decklog.ask.history import BODY, NOTHING, PATCH, Asked, Target, history, telling
+from decklog.ask.history import BODY, NOTHING, PATCH, Asked, Entry, Target, history, telling
 from decklog.ask.moments import readable
 from decklog.ask.owners import said
+from decklog.ask.rows import Row
 from decklog.ask.terminal import visible
-from decklog.cli.following import Asking, chains
-from decklog.cli.grid import shortened
-from decklog.cli.printing import print_json, terminal_width
+from decklog.audit.query import Query
+from decklog.cli.asking import Asking
+from decklog.cli.following import chains
+from decklog.cli.listing import FORMATS as LISTING_FORMATS
+from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.narrowing import filtered
+from decklog.cli.printing import terminal_width
 from decklog.cli.searching import search_options, tell
+from decklog.cli.table import Column, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from decklog.ask.fields import Change
-    from decklog.ask.history import Entry
     from decklog.ask.owners import Step
     from decklog.ask.requests import Request
+    from decklog.cli.narrowing import Filters
     from decklog.cli.searching import Search
 
+_NO_FILTER: Final = msgspec.structs.asdict(Query())
 LONGEST_VALUE: Final = 60
 """Columns of a value at most where there is no terminal; ``-o json`` has all of it."""
 SHOWN_CHANGES: Final = 40
@@ -45,13 +52,15 @@ What changed is told by comparing bodies in the log (levels Request and RequestR
 where there is only a patch, by what it sets. Without either it is said that the log does not tell. Values of
 Secrets are hidden. A deletion by a controller is followed up as far as the log shows it.
 """
-_EPILOG: Final = """\b
+_EPILOG: Final = f"""\b
 In -o json each of "requests" is one as in decklog query, and further has: deed,
 failed, reach (a collective deletion that may have spared the object), toldBy
 (versions, patch, body, nothing), changes (path, old, new, added, removed,
 unknown: what was before is not known), note, body (the one that shows the
 object: response or request), patch, because (the steps up to who caused a
 deletion by a controller).
+{FORMATS_HELP}
+A filter narrows down which changes are shown; all are compared.
 Exit code 1: nothing was found."""
 
 
@@ -61,36 +70,52 @@ Exit code 1: nothing was found."""
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changed.")
 @click.option("--status", is_flag=True, help="Also what controllers wrote to its status.")
 @click.option("--attempts", is_flag=True, help="Also what failed, and dry runs.")
-@search_options(("text", "json"), policy=True)
+@filtered(without=("resource", "subresource", "name", "namespace", "all_namespaces", "path"))
+@search_options(("text", *LISTING_FORMATS))
 def command(
-    search: Search, words: tuple[str, ...], namespace: str | None, diff: bool, status: bool, attempts: bool
+    search: Search,
+    words: tuple[str, ...],
+    filters: Filters,
+    namespace: str | None,
+    diff: bool,
+    status: bool,
+    attempts: bool,
 ) -> None:
     """Say who changed an object."""
     target = Target.parse(words, namespace)
-    asking = Asking(
-        search,
-        *(
-            replace(query, since=search.since)
-            for query in target.queries(reads=False, status=status, until=search.until)
-        ),
-    )
+    narrow = filters.query
+    asking = Asking(search, *_asked(search, target, narrow, status=status))
     asked = Asked()
     wider = target.queries(reads=diff, status=status, until=search.until)
-    found = list(asked.counting(telling(asking.requests(*wider))))
+    kept = (replace(query, texts=narrow.texts) for query in wider if narrow.texts)  # so that lines are kept
+    found = list(asked.counting(telling(asking.requests(*wider, *kept))))
+    admitted = {_place(request) for request in found if narrow.matches(request.latest.event, request.latest.line)}
     entries = [
         entry
         for entry in history(found, asked.one(target), status=status)
-        if search.since is None or (entry.row.time or "") >= search.since
+        if (search.since is None or (entry.row.time or "") >= search.since)
+        and (entry.row.file, entry.row.line) in admitted
     ]
     shown = [entry for entry in entries if attempts or not entry.failed]
     because = _because(search, found, shown)
-    if search.output == "json":
-        print_json(_document(shown, because, asking.searched()))
-    else:
+    if search.output == "text":
         _write(shown, because, diff=diff)
+    else:
+        print_listing(search.output, _listing(shown, because), asking.searched(found=bool(shown)))
     if hidden := len(entries) - len(shown):
         tell(f"{hidden} more changed nothing (failed, dry runs, or without a known end): --attempts shows them")
     asking.conclude(f"nothing in the log changed {target.name}", found=bool(shown))
+
+
+def _asked(search: Search, target: Target, narrow: Query, *, status: bool) -> tuple[Query, ...]:
+    """Give the queries that say what is shown: reads, and what was before the window, only serve to compare."""
+    fields = {name: value for name, value in msgspec.structs.asdict(narrow).items() if value != _NO_FILTER[name]}
+    queries = target.queries(reads=False, status=status, until=search.until)
+    return tuple(replace(query, since=search.since, **fields) for query in queries)
+
+
+def _place(request: Request) -> tuple[str, int]:
+    return request.latest.file, request.latest.number
 
 
 def _because(search: Search, found: list[Request], shown: list[Entry]) -> dict[tuple[str, int], list[Step]]:
@@ -104,18 +129,13 @@ def _because(search: Search, found: list[Request], shown: list[Entry]) -> dict[t
     return {(steps[0].row.file, steps[0].row.line): steps for steps in chains(search, deletions)}
 
 
-def _document(shown: list[Entry], because: dict[tuple[str, int], list[Step]], covers: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "requests": [
-            {
-                **(data := msgspec.to_builtins(entry)).pop("row"),
-                **data,
-                **({"because": because[place]} if (place := (entry.row.file, entry.row.line)) in because else {}),
-            }
-            for entry in shown
-        ],
-        "searched": covers,
-    }
+def _listing(shown: list[Entry], because: dict[tuple[str, int], list[Step]]) -> Listing:
+    def plain(entry: Entry) -> dict[str, Any]:
+        place = (entry.row.file, entry.row.line)
+        data = msgspec.to_builtins(entry)
+        return {**data.pop("row"), **data, **({"because": because[place]} if place in because else {})}
+
+    return Listing("requests", shown, _COLUMNS, _HEAD, lambda entry: str(entry.row.what), plain)
 
 
 def _write(shown: list[Entry], because: dict[tuple[str, int], list[Step]], *, diff: bool) -> None:
@@ -186,3 +206,23 @@ def _said(change: Change) -> str:
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
     return shortened(visible(text), LONGEST_VALUE)
+
+
+def _changed(entry: Entry) -> str:
+    return "; ".join(_said(change) for change in entry.changes) or "-"
+
+
+_COLUMNS: Final = (
+    Column("TIME (UTC)", lambda entry: readable(entry.row.time)),
+    Column("USER", lambda entry: entry.row.who, shrinks=True),
+    Column("DID", lambda entry: entry.deed, shrinks=True),
+    Column("RESULT", lambda entry: entry.row.result),
+    Column("FROM", lambda entry: entry.row.source_ip or "-", shrinks=True),
+    Column("CHANGED", _changed, shrinks=True),
+    Column("ID", lambda entry: entry.row.audit_id[:8], shrinks=True),
+    Column("USER-AGENT", lambda entry: entry.row.user_agent or "-", wide=True),
+    Column("TOLD-BY", lambda entry: entry.told_by, wide=True),
+    Column("NOTE", lambda entry: entry.note or "-", wide=True),
+    Column("WHERE", lambda entry: f"{entry.row.file}:{entry.row.line}", wide=True),
+)
+_HEAD: Final = (*(name for name in names_of(Row, Entry) if name != "row"), "because")

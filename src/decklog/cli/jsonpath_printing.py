@@ -27,13 +27,14 @@ class JsonPathPrinter(Verbatim):
 
     def rows(self, rows: Iterable[Row]) -> int:
         """Print rows; give their number."""
-        return self._each(msgspec.json.decode(msgspec.json.encode(row)) for row in rows)
+        return self.values(msgspec.json.decode(msgspec.json.encode(row)) for row in rows)
 
     def lines(self, lines: Iterable[bytes]) -> int:
         """Print events; give their number."""
-        return self._each(map(value_of, lines))
+        return self.values(map(value_of, lines))
 
-    def _each(self, values: Iterable[Any]) -> int:
+    def values(self, values: Iterable[Any]) -> int:
+        """Print values; give their number."""
         number = 0
         for number, value in enumerate(values, start=1):  # noqa: B007  # because: the last number is the count
             text = self._template.filled(value, _shown)

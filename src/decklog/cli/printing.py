@@ -243,6 +243,8 @@ def searched(coverage: Coverage, since: str | None, until: str | None) -> dict[s
         "badExamples": [
             {"file": bad.file, "line": bad.number, "problem": bad.problem} for bad in coverage.bad_examples
         ],
+        "cutLines": coverage.cut,
+        "otherMessages": coverage.others,
         "problems": coverage.problems,
         "first": coverage.first,
         "last": coverage.last,

@@ -6,23 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec.structs import replace
 
-from decklog.ask.covering import covered
 from decklog.ask.grants import grants, not_granted, read_manifests, unused
+from decklog.ask.moments import readable
 from decklog.ask.rbac import MOST_NAMES, roles, usage
 from decklog.ask.rbac_yaml import evidence_words, manifests
-from decklog.ask.requests import merge
 from decklog.ask.terminal import visible
-from decklog.audit.query import Pattern, Query
-from decklog.cli.printing import print_json, searched
+from decklog.audit.query import Pattern
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, print_listing
+from decklog.cli.narrowing import filtered
+from decklog.cli.printing import print_json
 from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.cli.table import Column
 from decklog.errors import DecklogError
-from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from decklog.ask.rbac import Evidence, Permission, Usage
+    from decklog.cli.narrowing import Filters
     from decklog.cli.searching import Search
 
 _HELP: Final = """Write the least RBAC roles for what a user or group did.
@@ -38,9 +42,14 @@ decklog rbac alice -f /var/log/kubernetes/audit.log --since 90d > alice.yaml
 decklog rbac system:serviceaccount:shop:web audit.log
 decklog rbac alice audit.log --manifests roles.yaml --manifests bindings.yaml
 """
-_EPILOG: Final = (
-    "Exit code 1: the log has nothing of the subject, or (with --manifests) something is unused or missing."
-)
+_EPILOG: Final = f"""\b
+The default, yaml, is manifests; the other formats list the permissions that were
+used: verb apiGroup resource namespace name path requests last auditID. json has
+"refused" as well; with --manifests it is {{"unused": [...], "notGranted": [...],
+"searched": {{...}}}}, and any other format is sentences.
+{FORMATS_HELP}
+Exit code 1: the log has nothing of the subject, or (with --manifests) something
+is unused or missing."""
 
 
 @click.command("rbac", help=_HELP, epilog=_EPILOG)
@@ -59,32 +68,40 @@ _EPILOG: Final = (
     type=click.IntRange(min=0),
     help="A rule names at most so many objects; with more, or with 0, it names none.",
 )
-@search_options(("yaml", "json"))
-def command(search: Search, subject: str, granted: tuple[str, ...], name: str, most_names: int) -> None:
+@filtered(without=("user", "impersonated", "group", "human", "name"))
+@search_options(("yaml", *(name for name in FORMATS if name not in {"yaml", "name"})))
+def command(
+    search: Search, filters: Filters, subject: str, granted: tuple[str, ...], name: str, most_names: int
+) -> None:
     """Write the least roles for what somebody did."""
     given = read_manifests({path: _read(path) for path in granted}) if granted else []
-    window: dict[str, Any] = {"since": search.since, "until": search.until}
     me = (Pattern(subject),)
-    queries = (Query(users=me, **window), Query(impersonated=me, **window), Query(groups=me, **window))
-    coverage = Coverage()
-    found = usage(merge(search.records(coverage, *queries), *queries), subject)
-    bad = not found.used
+    (narrow,) = filters.queries(search)
+    asking = Asking(search, *(replace(narrow, **{field: me}) for field in ("users", "impersonated", "groups")))
+    found = usage(asking.requests(), subject)
     if granted:
-        bad = _compare(found, given, subject) or bad
-    elif search.output == "json":
-        said = searched(coverage, search.since, search.until)
-        print_json({"used": _list(found.used), "refused": _list(found.refused), "searched": said})
+        bad = _compare(asking, found, given, subject) or not found.used
     else:
-        made = roles(found.used, most_names=most_names)
-        for line in manifests(made, subject, name=name, is_group=not found.is_user):
-            click.echo(line)
-        for line in _refusals(found):
-            click.echo(line)
+        bad = not found.used
+        _print_used(asking, found, subject, name, most_names)
     if not found.used:
-        tell(f"nothing that {subject} was allowed to do is in the log")
-    tell(covered(coverage, search.since, search.until))
-    if bad:
-        click.get_current_context().exit(NOTHING_FOUND)
+        tell(f"nothing that {subject} was allowed to do is in the log: {asking.absence().text}")
+    asking.conclude(found=not bad, code=NOTHING_FOUND if bad else 0)
+
+
+def _print_used(asking: Asking, found: Usage, subject: str, name: str, most_names: int) -> None:
+    output = asking.search.output
+    if output != "yaml":
+        items = [*found.used.items()]
+        also = {"refused": _list(found.refused)} if output == "json" else {}
+        listing = Listing("used", items, _COLUMNS, _HEAD, None, _plain, also=also)
+        print_listing(output, listing, asking.searched(found=bool(found.used)))
+        return
+    made = roles(found.used, most_names=most_names)
+    for line in manifests(made, subject, name=name, is_group=not found.is_user):
+        click.echo(line)
+    for line in _refusals(found):
+        click.echo(line)
 
 
 def _read(path: str) -> bytes:
@@ -95,20 +112,35 @@ def _read(path: str) -> bytes:
 
 
 def _list(used: dict[Permission, Evidence]) -> list[dict[str, Any]]:
-    return [
-        {
-            "verb": one.verb,
-            "apiGroup": one.group,
-            "resource": one.resource,
-            "namespace": one.namespace,
-            "name": one.name,
-            "path": one.path,
-            "requests": seen.requests,
-            "last": seen.last,
-            "auditID": seen.audit_id,
-        }
-        for one, seen in used.items()
-    ]
+    return list(map(_plain, used.items()))
+
+
+def _plain(one: tuple[Permission, Evidence]) -> dict[str, Any]:
+    permission, seen = one
+    return {
+        "verb": permission.verb,
+        "apiGroup": permission.group,
+        "resource": permission.resource,
+        "namespace": permission.namespace,
+        "name": permission.name,
+        "path": permission.path,
+        "requests": seen.requests,
+        "last": seen.last,
+        "auditID": seen.audit_id,
+    }
+
+
+_HEAD: Final = ("verb", "apiGroup", "resource", "namespace", "name", "path", "requests", "last", "auditID")
+_COLUMNS: Final = (
+    Column("VERB", lambda one: one[0].verb, shrinks=True),
+    Column("WHAT", lambda one: one[0].path or _with_group(one[0]), shrinks=True),
+    Column("NAMESPACE", lambda one: one[0].namespace or "-", shrinks=True),
+    Column("NAME", lambda one: one[0].name or "-", shrinks=True),
+    Column("REQUESTS", lambda one: f"{one[1].requests:,}", right=True),
+    Column("LAST (UTC)", lambda one: readable(one[1].last)),
+    Column("ID", lambda one: one[1].audit_id[:8], shrinks=True),
+    Column("AUDIT-ID", lambda one: one[1].audit_id, wide=True),
+)
 
 
 def _refusals(found: Usage) -> Iterator[str]:
@@ -120,12 +152,18 @@ def _refusals(found: Usage) -> Iterator[str]:
         yield f"# Left out, because a rule cannot say it literally: {_words(one)}; the last: {evidence_words(seen)}"
 
 
-def _compare(found: Usage, given: list[dict[str, Any]], subject: str) -> bool:
+def _compare(asking: Asking, found: Usage, given: list[dict[str, Any]], subject: str) -> bool:
     """Print what is idle and what is missing; tell whether there is any."""
     held = grants(given, subject, found.groups)
     if not held:
         tell(f"no rule of the manifests holds for {subject}")
     idle, missing = unused(held, found.used), not_granted(held, found.used)
+    bad = bool(idle or missing or not held)
+    if asking.search.output == "json":
+        lacking = _list({one: found.used[one] for one in missing})
+        covers = asking.searched(found=bool(found.used))
+        print_json({"unused": idle, "notGranted": lacking, "searched": covers})
+        return bad
     if idle:
         click.echo("Granted and not used:")
     for one in idle:
@@ -135,16 +173,19 @@ def _compare(found: Usage, given: list[dict[str, Any]], subject: str) -> bool:
         click.echo("Used and not granted by these manifests:")
     for permission in missing:
         click.echo(f"- {_words(permission)}: {evidence_words(found.used[permission])}")
-    if held and not idle and not missing:
+    if not bad:
         click.echo("What is granted is used, and what is used is granted.")
-    return bool(idle or missing or not held)
+    return bad
+
+
+def _with_group(one: Permission) -> str:
+    resource, slash, subresource = one.resource.partition("/")
+    return f"{resource}{f'.{one.group}' if one.group else ''}{slash}{subresource}"
 
 
 def _words(one: Permission) -> str:
     if not one.resource:
         return visible(f"{one.verb} {one.path}")
-    group = f".{one.group}" if one.group else ""
-    resource, slash, subresource = one.resource.partition("/")
     name = f" {one.name}" if one.name else ""
     where = f" in namespace {one.namespace}" if one.namespace else ""
-    return visible(f"{one.verb} {resource}{group}{slash}{subresource}{name}{where}")
+    return visible(f"{one.verb} {_with_group(one)}{name}{where}")

@@ -1,8 +1,9 @@
-"""What the asking commands share: where to search, which window, how to print; and running a search to its answer."""
+"""What the asking commands share: where to search, which window, how to print."""
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,31 +14,23 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from decklog.ask.absence import absence
-from decklog.ask.covering import asked, covered
 from decklog.ask.forking import usable_processes
 from decklog.ask.moments import moment
-from decklog.ask.requests import Seen, merge
-from decklog.ask.rows import Row, event_row, in_time_order, row
 from decklog.ask.scan import scan
 from decklog.ask.terminal import visible
-from decklog.audit.wire import encode_event
 from decklog.cli.objects import told_apart
-from decklog.cli.printing import OutputFormat, Verbatim, printer
+from decklog.cli.printing import OutputFormat
 from decklog.cli.progress import Bar, total_bytes
 from decklog.errors import DecklogError
 from decklog.sources.places import find
 from decklog.sources.reader import read
-from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from decklog.ask.foresight import Foreseen
     from decklog.audit.query import Query
-    from decklog.cli.printing import Printer
     from decklog.disk import Disk
-    from decklog.sources.record import Record
+    from decklog.sources.record import Coverage, Record
     from decklog.store.view import View
 
     _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -76,6 +69,8 @@ class Search:
     """A store to search instead of files."""
     cluster: str | None = None
     """Of a store, the events of this cluster alone."""
+    declared: bool = False
+    """The user says that the files hold nothing but audit logs (`sources.reader`)."""
     bar: Bar = field(default_factory=Bar, compare=False)
     """Shows on a terminal that a long search goes on; to be stopped before anything is printed meanwhile."""
 
@@ -90,8 +85,9 @@ class Search:
         places = find(self.files, stdin, rotated=self.rotated)
         self.bar.watch(coverage, total_bytes(places))
         if not queries or self.verify_lines:
-            return self.bar.over(read(places, coverage))
-        return self.bar.over(scan(places, coverage, queries, processes=usable_processes()))
+            return self.bar.over(read(places, coverage, declared=self.declared))
+        found = scan(places, coverage, queries, processes=usable_processes(), declared=self.declared)
+        return self.bar.over(found)
 
     def _stored(self, coverage: Coverage, queries: tuple[Query, ...]) -> Iterator[Record]:
         # Because: SQLite and the reader of stores, which questions to files do not need.
@@ -116,14 +112,13 @@ class Search:
 
 
 def search_options(
-    formats: tuple[str, ...] = FORMATS, *, objects: bool = False, policy: bool = False, names_cluster: bool = False
+    formats: tuple[str, ...] = FORMATS, *, objects: bool = False, names_cluster: bool = False
 ) -> _Decorator:
     """Make a decorator that gives a command the shared options, and its argument `search` a Search.
 
-    The first of `formats` is the default of ``-o``. Positional `files`, where a command takes them, count as well; with
-    `objects`, those of them that are objects (`objects.told_apart`) are given to it as `things`. `policy`: the command
-    uses `answer`, which can say what a policy would have recorded. `names_cluster`: ``--cluster`` is of use to it for
-    files, too.
+    The first of `formats` is the default of ``-o``; without any there is no such option. Positional `files`, where a
+    command takes them, count as well; with `objects`, those of them that are objects (`objects.told_apart`) are given
+    to it as `things`. `names_cluster`: ``--cluster`` is of use to it for files, too.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,9 +130,11 @@ def search_options(
             since: str | None,
             until: str | None,
             verify_lines: bool,
-            output: str,
+            declared: bool,
+            policy: str | None,
             store: str | None,
             cluster: str | None,
+            output: str = "",
             **values: Any,
         ) -> Any:
             now = datetime.now(UTC)
@@ -148,16 +145,11 @@ def search_options(
             files, store = _places(positional, filename, store or "")
             if cluster is not None and not store and not names_cluster:
                 raise DecklogError("--cluster is about a store: give --store DIR as well")
-            asked_of = (values.pop("policy") or "") if policy else ""
-            search = Search(files, rotated, start, end, output, verify_lines, asked_of, store, cluster)
+            search = Search(files, rotated, start, end, output, verify_lines, policy or "", store, cluster, declared)
             return command(*args, **values, search=search)
 
         with_options: Callable[..., Any] = with_search
-        options: tuple[_Decorator, ...] = (
-            _output_option(formats),
-            *((_POLICY,) if policy else ()),
-            *reversed(_OPTIONS),
-        )
+        options: tuple[_Decorator, ...] = (*((_output_option(formats),) if formats else ()), *reversed(_OPTIONS))
         for option in options:  # the last one put on is listed first
             with_options = option(with_options)
         return with_options
@@ -168,12 +160,12 @@ def search_options(
 def _places(positional: tuple[str, ...], named: tuple[str, ...], store: str) -> tuple[tuple[str, ...], str]:
     """Give the files, or else the store; what the environment names counts only where the command line names nothing.
 
-    Where nothing is named at all, the configuration file may name a store.
+    Where nothing is named at all, the configuration file may name files (``source:``) or a store.
     """
     source = click.get_current_context().get_parameter_source
     files = positional if positional and source("filename") is ParameterSource.ENVIRONMENT else (*positional, *named)
     if not files:
-        return (), store or _configured_store()
+        return ((), store) if store else configured()
     if not store:
         return files, ""
     given_files = bool(positional) or source("filename") is not ParameterSource.ENVIRONMENT
@@ -183,12 +175,15 @@ def _places(positional: tuple[str, ...], named: tuple[str, ...], store: str) -> 
     return (files, "") if given_files else ((), store)
 
 
-def _configured_store() -> str:
+def configured() -> tuple[tuple[str, ...], str]:
+    """Give the files that the configuration file names, or else its store."""
     # Because: the options of every floor; only where nothing else says what to search.
     from decklog import config  # noqa: PLC0415  # because: what a plain search of a log does not need
 
     path = config.find()
-    return str(config.read(path).get("--store", "")) if path is not None else ""
+    values = config.read(path) if path is not None else {}
+    files = tuple(filter(None, str(values.get("--source", "")).split(os.pathsep)))
+    return files, "" if files else str(values.get("--store", ""))
 
 
 def _output_option(formats: tuple[str, ...]) -> _Decorator:
@@ -204,23 +199,18 @@ def _output_option(formats: tuple[str, ...]) -> _Decorator:
     )
 
 
-_POLICY: Final = click.option(
-    "--policy",
-    metavar="FILE",
-    type=click.Path(),
-    help="Audit policy of the cluster: say whether it would have recorded what is asked for.",
-)
 _OPTIONS: Final = (
     click.option(
         "-f",
         "--filename",
         multiple=True,
-        metavar="FILE",
+        metavar="FILE|DIR|GLOB|-",
         envvar="DECKLOG_SOURCE",
         show_envvar=True,
         type=click.Path(),
-        help="Audit log to search: a file (its rotated and .gz parts are found), a directory, or - for standard input."
-        " The environment may name several, parted by colons.",
+        help="Audit log to search, repeatable: a file (its rotated and packed parts are found), a directory, a glob in"
+        " quotes, or - for standard input. The environment, or source: in decklog.yaml, may name several, parted by"
+        " colons.",
     ),
     click.option(
         "--store",
@@ -253,67 +243,19 @@ _OPTIONS: Final = (
     click.option(
         "--verify-lines", is_flag=True, help="Decode every line, also those that cannot be about the question: slow."
     ),
+    click.option(
+        "--declared",
+        is_flag=True,
+        help="Say that the sources hold nothing but audit logs: a shipper's envelope is then read although it names no"
+        " origin. What a container printed is refused all the same.",
+    ),
+    click.option(
+        "--policy",
+        metavar="FILE",
+        type=click.Path(),
+        help="Audit policy of the cluster: say whether it would have recorded what is asked for.",
+    ),
 )
-
-
-def answer(search: Search, *queries: Query, events: bool = False) -> None:
-    """Search, print the answer and what it covers; exits with 1 when nothing was found."""
-    foreseen = foresee(search.policy, queries) if search.policy else None
-    coverage = Coverage()
-    with printer(search.output, events=events) as out:
-        records = search.records(coverage, *queries)
-        if events:
-            found = print_events(search.bar.before_output(matching(records, queries)), out)
-        else:
-            found = out.rows(search.bar.before_output(in_time_order(map(row, merge(records, *queries)))))
-        absent = None if found else absence(coverage, queries, foreseen)
-        out.also = {
-            **({"policy": foreseen.text} if foreseen else {}),
-            **({"absence": {"verdict": absent.verdict, "text": absent.text}} if absent else {}),
-        }
-        out.finish(coverage, search.since, search.until)
-    if absent is not None:
-        tell(f"no {'event' if events else 'request'} matches {' / '.join(map(asked, queries))}")
-        tell(absent.text)
-    tell("; ".join([covered(coverage, search.since, search.until), *([foreseen.text] if foreseen else [])]))
-    if not found:
-        click.get_current_context().exit(NOTHING_FOUND)
-
-
-def matching(records: Iterable[Record], queries: tuple[Query, ...]) -> Iterator[Record]:
-    """Give the records of single events that are asked for."""
-    for record in records:
-        if record.event is not None and any(query.matches(record.event, record.line) for query in queries):
-            yield record
-
-
-def print_events(records: Iterator[Record], out: Printer) -> int:
-    """Print single events; give their number."""
-    if isinstance(out, Verbatim):
-        return out.lines(map(event_line, records))
-    return out.rows(_event_rows(records))
-
-
-def event_line(record: Record) -> bytes:
-    """Give the event as it stands in the log; one that was made of something else (GKE), as it was made."""
-    if record.event is None or record.provenance is None or not record.provenance.synthesised:
-        return record.line
-    return encode_event(record.event)
-
-
-def _event_rows(records: Iterator[Record]) -> Iterator[Row]:
-    for record in records:
-        if record.event is not None:
-            yield event_row(Seen(record.event, record.file, record.number))
-
-
-def foresee(path: str, queries: tuple[Query, ...]) -> Foreseen:
-    """Say whether the policy in a file would have recorded what is asked for; raises DecklogError for a bad policy."""
-    # Because: PyYAML and the policy's rooms cost more than a small search; few ask for them.
-    from decklog.ask.foresight import foreseen  # noqa: PLC0415  # because: what a plain search of a log does not need
-    from decklog.policy.reader import load  # noqa: PLC0415  # because: what a plain search of a log does not need
-
-    return foreseen(load(path), queries, path)
 
 
 def tell(text: str) -> None:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 import msgspec
 
 from decklog.ask.answers import six_answers
-from decklog.ask.covering import covered
 from decklog.ask.moments import readable
-from decklog.ask.requests import merge
-from decklog.ask.rows import row
-from decklog.ask.terminal import visible, visible_json
+from decklog.ask.rows import Row, row
+from decklog.ask.terminal import visible
 from decklog.audit.query import Pattern, Query
-from decklog.cli.printing import searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS as LISTING_FORMATS
+from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.printing import terminal_width
+from decklog.cli.searching import search_options
+from decklog.cli.table import NARROW, WIDE
 from decklog.errors import DecklogError
-from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from decklog.ask.requests import Request
+    from decklog.ask.requests import Request, Seen
     from decklog.cli.searching import Search
+    from decklog.cli.table import Column
+    from decklog.sources.record import Provenance
 
 SHOWN_REQUESTS: Final = 20
 SHORTEST_BEGINNING: Final = 4
@@ -44,27 +47,29 @@ of a request: if several bear it, each is shown.
 decklog show 2df91c98-8768-44fb-8590-93607599da33 -f audit.log
 decklog show 2df91c98 -f /var/log/kubernetes -o json
 """
+_EPILOG: Final = f"""\b
+In -o json each of "requests" is one as in decklog query, and further has answers
+(to the six questions) and stagesSeen (stage, time, file, line, provenance).
+{FORMATS_HELP}
+Exit code 1: no request has this audit ID."""
 
 
-@click.command("show", help=_HELP, epilog="Exit code 1: no request has this audit ID.")
+@click.command("show", help=_HELP, epilog=_EPILOG)
 @click.argument("audit_id", metavar="AUDIT-ID")
-@search_options(("text", "json"))
+@search_options(("text", *LISTING_FORMATS))
 def command(search: Search, audit_id: str) -> None:
     """Answer the six questions about one request."""
     if not audit_id:
         raise DecklogError("the audit ID is empty: take one from the table of decklog who or query")
-    coverage = Coverage()
     found = _Found(audit_id)
-    query = found.query(search)
-    for request in merge(search.records(coverage, query), query):
+    asking = Asking(search, found.query(search))
+    for request in asking.requests():
         found.take(request)
-    write = _write_json if search.output == "json" else _write_text
-    write(found, searched(coverage, search.since, search.until))
-    if not found.requests:
-        tell(f"no request has the audit ID {audit_id}")
-    tell(covered(coverage, search.since, search.until))
-    if not found.requests:
-        click.get_current_context().exit(NOTHING_FOUND)
+    if search.output == "text":
+        _write_text(found)
+    else:
+        print_listing(search.output, _listing(found), asking.searched(found=bool(found.requests)))
+    asking.conclude(f"no request has the audit ID {audit_id}", found=bool(found.requests))
 
 
 class _Found:
@@ -96,17 +101,34 @@ class _Found:
         return self._numbers[1] or self._numbers[0]
 
 
-def _write_json(found: _Found, covers: dict[str, Any]) -> None:
-    requests = [
-        msgspec.to_builtins(row(request))
-        | {"answers": {answer.question: answer.text for answer in six_answers(request)}}
-        for request in found.requests
-    ]
-    text = msgspec.json.format(msgspec.json.encode({"requests": requests, "searched": covers}), indent=2).decode()
-    sys.stdout.writelines(f"{visible_json(line)}\n" for line in text.split("\n"))
+def _listing(found: _Found) -> Listing:
+    shown = [_Shown(row(request), request) for request in found.requests]
+    wide = tuple(column._replace(text=_of_row(column), wide=True) for column in WIDE)
+    narrow = tuple(column._replace(text=_of_row(column)) for column in NARROW)
+    columns = (*narrow, *(column for column in wide if column.title not in {each.title for each in narrow}))
+    return Listing("requests", shown, columns, names_of(Row), lambda one: str(one.row.what), _plain)
 
 
-def _write_text(found: _Found, _covers: dict[str, Any]) -> None:
+class _Shown(NamedTuple):
+    row: Row
+    request: Request
+
+
+def _of_row(column: Column) -> Callable[[_Shown], str]:
+    return lambda one: column.text(one.row)
+
+
+def _plain(one: _Shown) -> dict[str, Any]:
+    answers = {answer.question: answer.text for answer in six_answers(one.request)}
+    return {**msgspec.to_builtins(one.row), "answers": answers, "stagesSeen": list(map(_stage, one.request.stages))}
+
+
+def _stage(seen: Seen) -> dict[str, Any]:
+    found = {"stage": seen.event.stage, "time": seen.event.stage_timestamp, "file": seen.file, "line": seen.number}
+    return found if seen.provenance is None else {**found, "provenance": msgspec.to_builtins(seen.provenance)}
+
+
+def _write_text(found: _Found) -> None:
     width = terminal_width(sys.stdout)
     if found.number > 1:
         sys.stdout.write(f"{found.number} requests; clients may choose the audit ID, so it need not be unique.\n")
@@ -125,6 +147,22 @@ def _lines(request: Request, width: int | None) -> Iterator[str]:
         for seen in request.stages
     )
     yield from _labelled("Stages", map(visible, stages))
+    if came := _came(request.latest.provenance):
+        yield from _labelled("Came as", _wrapped(_shortened(came), width))
+
+
+def _came(whence: Provenance | None) -> str:
+    """Say in what envelope the latest event came, and what of it was made up."""
+    if whence is None:
+        return ""
+    cluster = f", cluster {whence.cluster}" if whence.cluster else ""
+    said = ", ".join(f"{key} {value}" for key, value in whence.said.items())
+    sentences = [f"a record of {whence.carrier}{cluster}{f' ({said})' if said else ''}."]
+    if whence.declared:
+        sentences.append("It names no origin: that it is of an audit log, --declared says.")
+    if whence.synthesised:
+        sentences.append(f"Not in the source, so made up: {', '.join(whence.synthesised)}.")
+    return " ".join(sentences)
 
 
 def _labelled(label: str, lines: Iterable[str]) -> Iterator[str]:

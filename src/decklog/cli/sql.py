@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -10,20 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from decklog.ask.covering import covered
 from decklog.ask.flat import BODIES, COLUMNS
 from decklog.ask.forking import usable_processes
-from decklog.ask.terminal import visible_json
 from decklog.audit.query import Query
-from decklog.cli.cells import aligned, write_csv
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS, Listing, print_listing
+from decklog.cli.searching import search_options, tell
+from decklog.cli.table import Column
 from decklog.sources.places import find
 
 if TYPE_CHECKING:
     from decklog.ask.duck import Answer
     from decklog.cli.searching import Search
-    from decklog.sources.record import Coverage
 
 _HELP: Final = """Run one SELECT over a log, read-only, in DuckDB's dialect.
 
@@ -66,7 +65,7 @@ def _columns_help() -> str:
 @click.option(
     "--memory-mb", default=700, show_default=True, metavar="MB", type=click.IntRange(min=100), help="For DuckDB."
 )
-@search_options(("table", "json", "jsonl", "csv"))
+@search_options(tuple(name for name in FORMATS if name != "name"))
 def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int) -> None:
     """Run one SELECT."""
     # Because: DuckDB takes 30 ms and more to import; --help does not need it.
@@ -75,44 +74,50 @@ def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int
     duck.check(sql)
     processes = usable_processes()
     bodies = duck.mentions(sql, BODIES)
+    asking = Asking(search, Query(since=search.since, until=search.until))
     with duck.tables(memory_mb=memory_mb, threads=processes) as filled:
-        if search.store:
-            window = Query(since=search.since, until=search.until)
-            records = search.records(filled.coverage, window)
-            filled.load_records(records, bodies=bodies, since=search.since, until=search.until)
+        asking.coverage = filled.coverage
+        if search.store or search.declared:
+            filled.load_records(asking.records(), bodies=bodies, since=search.since, until=search.until)
         else:
             stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
             places = find(search.files, stdin, rotated=search.rotated)
             filled.load(places, bodies=bodies, since=search.since, until=search.until, processes=processes)
         answer = duck.ask(filled, sql, max_rows=limit, timeout_s=timeout)
-    _print(search, answer, filled.coverage)
+    _print(asking, answer)
     if answer.cut:
         tell(f"there are more than {limit:,} rows: --limit shows more")
-    tell(covered(filled.coverage, search.since, search.until))
-    if not answer.rows:
-        click.get_current_context().exit(NOTHING_FOUND)
+    asking.conclude(found=bool(answer.rows))
 
 
-def _print(search: Search, answer: Answer, coverage: Coverage) -> None:
-    if search.output == "csv":
-        write_csv(answer.columns, ([_text(value) for value in row] for row in answer.rows))
-        return
-    if search.output == "table":
-        cells = [[_text(value)[:_MOST_BYTES_A_CELL] for value in row] for row in answer.rows]
-        right = frozenset(
-            place
-            for place, value in enumerate(answer.rows[0] if answer.rows else ())
-            if isinstance(value, (int, float))
+def _print(asking: Asking, answer: Answer) -> None:
+    first, names = answer.rows[0] if answer.rows else (), _each_once(answer.columns)
+    cut = _MOST_BYTES_A_CELL if asking.search.output == "table" else None
+    columns = tuple(
+        Column(
+            name,
+            lambda row, place=place: _text(row[place])[:cut],  # type: ignore[misc]  # because: a default binds the place
+            shrinks=True,
+            right=place < len(first) and isinstance(first[place], (int, float)) and not isinstance(first[place], bool),
         )
-        for line in aligned([answer.columns, *cells], right, terminal_width(sys.stdout)) if cells else ():
-            click.echo(line)
-        return
-    rows = [dict(zip(answer.columns, map(_plain, row), strict=True)) for row in answer.rows]
-    if search.output == "json":
-        print_json({"rows": rows, "more": answer.cut, "searched": searched(coverage, search.since, search.until)})
-    else:
-        for row in rows:
-            click.echo(visible_json(msgspec.json.encode(row).decode()))
+        for place, name in enumerate(answer.columns)
+    )
+
+    def plain(row: Any) -> dict[str, Any]:
+        return dict(zip(names, map(_plain, row), strict=True))
+
+    listing = Listing("rows", answer.rows, columns, names, None, plain, also={"more": answer.cut})
+    print_listing(asking.search.output, listing, asking.searched(found=bool(answer.rows)))
+
+
+def _each_once(names: list[str]) -> list[str]:
+    """Tell columns apart that bear one name, for the formats that name each: ``a``, ``a:1``."""
+    seen: Counter[str] = Counter()
+    told = []
+    for name in names:
+        told.append(f"{name}:{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return told
 
 
 def _plain(value: Any) -> Any:

@@ -1,15 +1,15 @@
-"""Table: rows of text → lines of a table, fitted to a width. Escapes what is foreign; colours only what is ours."""
+"""Table: items → lines of a table, fitted to a width. Escapes what is foreign; colours only what is ours."""
 
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from decklog.ask.moments import in_words, readable
 from decklog.ask.terminal import columns, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from decklog.ask.rows import Row
 
@@ -17,6 +17,8 @@ MEASURED_ROWS: Final = 1000
 """Widths are taken from so many rows; a longer cell further down pushes its line out."""
 
 _NARROWEST: Final = 8
+_LAST_RESORT: Final = 4
+"""Where that is still too wide, cells are cut down to so many columns; past that, the line is longer."""
 _GAP: Final = "  "
 _RED, _YELLOW, _CYAN, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
 
@@ -25,16 +27,25 @@ class Column(NamedTuple):
     """One column of a table."""
 
     title: str
-    text: Callable[[Row], str]
+    text: Callable[[Any], str]
     shrinks: bool = False
     """May be cut to fit the width."""
     usual: int = 0
     """Columns that most of its cells need; for tables that cannot wait for them."""
+    right: bool = False
+    """Stands at the right edge: a number."""
+    wide: bool = False
+    """Only in the table that has every column."""
 
 
 _RESULT: Final = "RESULT"
 
-_TIME = Column("TIME (UTC)", lambda row: readable(row.time), usual=19)
+
+def _time(row: Row) -> str:
+    return readable(row.time)
+
+
+_TIME = Column("TIME (UTC)", _time, usual=19)
 _STAGE = Column("STAGE", lambda row: row.stage, shrinks=True, usual=16)
 _USER = Column("USER", lambda row: row.who, shrinks=True, usual=24)
 _VERB = Column("VERB", lambda row: row.verb or "-", shrinks=True, usual=8)
@@ -64,6 +75,7 @@ WIDE: Final = (
     Column("URI", lambda row: row.request_uri),
     Column("AUDIT-ID", lambda row: row.audit_id),
     Column("WHERE", lambda row: f"{row.file}:{row.line}"),
+    Column("CARRIER", lambda row: row.carrier or "-"),
 )
 
 
@@ -73,15 +85,20 @@ def of_events(shown: tuple[Column, ...]) -> tuple[Column, ...]:
 
 
 def table(
-    rows: Iterable[Row], shown: tuple[Column, ...], *, width: int | None, colours: bool, waits: bool = True
+    items: Iterable[Any],
+    shown: Sequence[Column],
+    *,
+    width: int | None,
+    colours: bool = False,
+    waits: bool = True,
 ) -> Iterator[str]:
-    """Yield the lines of a table, title first; nothing if there are no rows.
+    """Yield the lines of a table, title first; nothing if there are no items.
 
-    `width`: of the terminal; None: cells are not cut. Rows stream: only the first `MEASURED_ROWS` are held; only
-    one, if it must not wait for others (`waits`).
+    `width`: of the terminal; None: cells are not cut. Items stream: only the first `MEASURED_ROWS` are held; only
+    one, if it must not wait for others (`waits`). `colours` are for rows of requests alone.
     """
-    stream = iter(rows)
-    measured = [(row, _cells(row, shown)) for row in islice(stream, MEASURED_ROWS if waits else 1)]
+    stream = iter(items)
+    measured = [(item, _cells(item, shown)) for item in islice(stream, MEASURED_ROWS if waits else 1)]
     if not measured:
         return
     titles = [column.title for column in shown]
@@ -90,15 +107,25 @@ def table(
         widths = [max(size, column.usual) for size, column in zip(widths, shown, strict=True)]
     if width is not None:
         widths = _fitted(widths, shown, width)
-    title = _line(titles, widths, fit=width is not None)
+    title = _line(titles, widths, shown, fit=width is not None)
     yield f"{_BOLD}{title}{_PLAIN}" if colours else title
-    for row, cells in chain(measured, ((row, _cells(row, shown)) for row in stream)):
-        line = _line(cells, widths, fit=width is not None)
-        yield _coloured(line, row, _start_of(_USER, shown, widths)) if colours else line
+    for item, cells in chain(measured, ((item, _cells(item, shown)) for item in stream)):
+        line = _line(cells, widths, shown, fit=width is not None)
+        yield _coloured(line, item, _start_of(_USER, shown, widths)) if colours else line
 
 
-def _cells(row: Row, shown: tuple[Column, ...]) -> list[str]:
-    return [visible(column.text(row)) for column in shown]
+def shortened(text: str, width: int) -> str:
+    """Cut safe text to so many columns; the mark at its end says so."""
+    if columns(text) <= width:
+        return text
+    kept = text[: max(width - 1, 0)]
+    while kept and columns(kept) > width - 1:
+        kept = kept[:-1]
+    return f"{kept}…"
+
+
+def _cells(item: Any, shown: Sequence[Column]) -> list[str]:
+    return [visible(column.text(item)) for column in shown]
 
 
 def _coloured(line: str, row: Row, user: int) -> str:
@@ -112,33 +139,32 @@ def _coloured(line: str, row: Row, user: int) -> str:
     return f"{line[:user]}{_CYAN}{line[user:end]}{_PLAIN}{line[end:]}"
 
 
-def _start_of(wanted: Column, shown: tuple[Column, ...], widths: list[int]) -> int:
+def _start_of(wanted: Column, shown: Sequence[Column], widths: list[int]) -> int:
     """Give the place in a line of ASCII at which a column begins; behind its end, if it is not shown."""
     place = shown.index(wanted) if wanted in shown else len(shown)
     return sum(widths[:place]) + len(_GAP) * place
 
 
-def _fitted(widths: list[int], shown: tuple[Column, ...], width: int) -> list[int]:
+def _fitted(widths: list[int], shown: Sequence[Column], width: int) -> list[int]:
     """Cut the widest of the columns that shrink, evenly, until the line fits or they are as narrow as they may be."""
     room = width - len(_GAP) * (len(shown) - 1)
-    room -= sum(size for size, column in zip(widths, shown, strict=True) if not column.shrinks)
-    soft = [size for size, column in zip(widths, shown, strict=True) if column.shrinks]
-    limit = max(soft, default=_NARROWEST)
-    while limit > _NARROWEST and sum(min(size, limit) for size in soft) > room:
+    may = [column.shrinks for column in shown]
+    cut = _cut(widths, may, room, _NARROWEST)
+    return cut if sum(cut) <= room else _cut(cut, may, room, _LAST_RESORT)
+
+
+def _cut(widths: list[int], may: list[bool], room: int, narrowest: int) -> list[int]:
+    hard = sum(size for size, soft in zip(widths, may, strict=True) if not soft)
+    limit = max((size for size, soft in zip(widths, may, strict=True) if soft), default=narrowest)
+    while limit > narrowest and hard + sum(min(s, limit) for s, soft in zip(widths, may, strict=True) if soft) > room:
         limit -= 1
-    return [min(size, limit) if column.shrinks else size for size, column in zip(widths, shown, strict=True)]
+    return [min(size, limit) if soft else size for size, soft in zip(widths, may, strict=True)]
 
 
-def _line(cells: list[str], widths: list[int], *, fit: bool) -> str:
-    padded = (_cut(cell, width) if fit else cell for cell, width in zip(cells, widths, strict=True))
-    return _GAP.join(cell + " " * (width - columns(cell)) for cell, width in zip(padded, widths, strict=True)).rstrip()
-
-
-def _cut(cell: str, width: int) -> str:
-    """Cut a cell to `width` columns; the mark at its end says so."""
-    if columns(cell) <= width:
-        return cell
-    kept = cell[: width - 1]
-    while columns(kept) > width - 1:
-        kept = kept[:-1]
-    return f"{kept}…"
+def _line(cells: list[str], widths: list[int], shown: Sequence[Column], *, fit: bool) -> str:
+    pieces = []
+    for cell, width, column in zip(cells, widths, shown, strict=True):
+        text = shortened(cell, width) if fit else cell
+        room = " " * (width - columns(text))
+        pieces.append(room + text if column.right else text + room)
+    return _GAP.join(pieces).rstrip()

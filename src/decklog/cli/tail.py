@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from decklog.cli.query import filters, following, queries_of
+from decklog.cli.narrowing import filtered
+from decklog.cli.query import events_option, following
 from decklog.cli.searching import ROWS_HELP, search_options
 from decklog.cli.tailing import tail
 
 if TYPE_CHECKING:
+    from decklog.cli.narrowing import Filters
     from decklog.cli.objects import Thing
     from decklog.cli.searching import Search
 
@@ -27,17 +29,17 @@ decklog tail audit.log secret/db -n shop --humans -o jsonl --checkpoint /var/lib
 
 @click.command("tail", help=_HELP, epilog=ROWS_HELP)
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
-@filters
+@filtered()
+@events_option
 @following
 @search_options(objects=True)
 def command(
     search: Search,
     things: tuple[Thing, ...],
+    filters: Filters,
     checkpoint: str | None,
     from_start: bool,
     events: bool,
-    **asked: Any,
 ) -> None:
     """Follow a log."""
-    queries = queries_of(search, things, **asked)
-    tail(search, queries, events=events, checkpoint=checkpoint, from_start=from_start)
+    tail(search, filters.queries(search, things), events=events, checkpoint=checkpoint, from_start=from_start)

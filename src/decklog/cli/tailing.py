@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from decklog.ask.covering import covered
 from decklog.ask.requests import merge
 from decklog.ask.rows import row
+from decklog.cli.asking import Asking, matching, print_events
 from decklog.cli.helm import INTERRUPTED
 from decklog.cli.printing import printer
-from decklog.cli.searching import matching, print_events, tell
+from decklog.cli.searching import tell
 from decklog.errors import DecklogError
 from decklog.sources.follow import Follower
 from decklog.sources.places import STANDARD_INPUT, find
 from decklog.sources.reader import read
-from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,11 +42,11 @@ def tail(search: Search, queries: tuple[Query, ...], *, events: bool, checkpoint
     if len(search.files) != 1:
         raise DecklogError("following is for one log: name one file")
     stop = threading.Event()
+    asking = Asking(search, *queries)
     follower = None
     if search.files[0] == STANDARD_INPUT:
-        coverage = Coverage()
         stdin = sys.stdin.buffer if sys.stdin else BytesIO()
-        records = read(find((STANDARD_INPUT,), stdin), coverage)
+        records = read(find((STANDARD_INPUT,), stdin), asking.coverage, declared=search.declared)
     else:
         path = Path(search.files[0])
         if path.is_dir():
@@ -61,19 +60,22 @@ def tail(search: Search, queries: tuple[Query, ...], *, events: bool, checkpoint
             from_start=from_start,
             wait=stop.wait,
             stopped=stop.is_set,
+            declared=search.declared,
         )
-        coverage = follower.coverage
+        asking.coverage = follower.coverage
         records = (record for batch in follower.batches() for record in batch.records)
         signal.signal(signal.SIGINT, lambda *_: stop.set())
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    asking.expect()
     with printer(search.output, events=events) as out:
         out.streams = True
         if events:
-            print_events(_flushed(matching(records, queries), out.out), out)
+            found = print_events(_flushed(matching(records, queries), out.out), out)
         else:
-            out.rows(_flushed(map(row, merge(records, *queries)), out.out))
-        out.finish(coverage, search.since, search.until)
-    tell(covered(coverage, search.since, search.until))
+            found = out.rows(_flushed(map(row, merge(records, *queries)), out.out))
+        out.also = asking.also(found=bool(found))
+        out.finish(asking.coverage, search.since, search.until)
+    asking.conclude(found=True)
     if stop.is_set():
         click.get_current_context().exit(INTERRUPTED)
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from decklog.ask.terminal import columns, visible
 from decklog.ask.top import BY, label_of, time_label, timeline
-from decklog.cli.cells import write_csv
-from decklog.cli.narrowing import FILTERS_HELP, narrowed
-from decklog.cli.printing import print_json, searched, terminal_width
+from decklog.cli.asking import Asking
+from decklog.cli.listing import Listing, print_listing
+from decklog.cli.narrowing import FILTERS_HELP, filtered
+from decklog.cli.printing import terminal_width
 from decklog.cli.searching import search_options
-from decklog.cli.top import FORMATS, counted, finish, named, rule_of
+from decklog.cli.top import counted, named, rule_of
 from decklog.errors import DecklogError
-from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from decklog.ask.top import Timeline
-    from decklog.audit.query import Query
+    from decklog.cli.narrowing import Filters
+    from decklog.cli.objects import Thing
     from decklog.cli.searching import Search
 
 _BUCKETS: Final = 40
@@ -45,49 +46,61 @@ decklog timeline audit.log
 decklog timeline --failed-only --since 6h --step 10m -f /var/log/kubernetes/audit.log
 decklog timeline --by user --resource secrets audit.log
 """
+_FORMATS: Final = ("table", "json", "jsonl", "yaml", "csv", "jsonpath=TEMPLATE")
+_EPILOG: Final = f"""{FILTERS_HELP}
+-o json is {{"stepSeconds": N, "by": {{...}}, "untimed": N, "buckets": [...],
+"searched": {{...}}}}, a bucket {{"time": ..., "requests": N}}; in jsonl and csv
+with "by". jsonpath= is kubectl's template filled from one bucket at a time.
+Exit code 1: no request matches."""
 
 
-@click.command("timeline", help=_HELP, epilog=FILTERS_HELP)
-@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
+@click.command("timeline", help=_HELP, epilog=_EPILOG)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
 @click.option("--by", metavar="FIELDS", help=f"Split by: {', '.join(BY)}.")
 @click.option(
     "--step", metavar="WIDTH", help="Of a bucket: 10s, 5m, 1h, 1d; without it, chosen by the window and the terminal."
 )
-@search_options(FORMATS)
-@narrowed
-def command(search: Search, query: Query, by: str | None, step: str | None) -> None:
+@filtered()
+@search_options(_FORMATS, objects=True)
+def command(search: Search, things: tuple[Thing, ...], filters: Filters, by: str | None, step: str | None) -> None:
     """Draw requests over time."""
     step_s = _seconds(step) if step else None
     label, whole = label_of(named(by), rule_of(search.policy) if search.policy else None) if by else (None, False)
     start, end = (_moment(time) for time in (search.since, search.until))
     fine = bool((step_s and step_s % 10) or (start and ((end or datetime.now(UTC)) - start).total_seconds() < _FINE_S))
-    coverage = Coverage()
-    counts = counted(
-        search, coverage, query, (time_label(label, fine=fine), whole), named(by) if by else (), 1 if fine else 10
-    )
+    asking = Asking(search, *filters.queries(search, things))
+    counts = counted(asking, (time_label(label, fine=fine), whole), named(by) if by else (), 1 if fine else 10)
     width = terminal_width(sys.stdout) or _PLAIN_WIDTH
     buckets = max(width - 40, 20) if by and search.output == "table" else _BUCKETS
     drawn = timeline(
         counts, buckets=buckets, split=by is not None, start=start, end=end, step_s=step_s, finest_s=1 if fine else 10
     )
-    _print(search, drawn, coverage, width)
-    finish(search, coverage, found=bool(counts))
+    _print(asking, drawn, width, found=bool(counts))
+    asking.conclude("no request matches", found=bool(counts))
 
 
-def _print(search: Search, drawn: Timeline, coverage: Coverage, width: int) -> None:
-    if search.output == "csv":
-        write_csv(("time", "by", "requests"), _csv(drawn))
-    elif search.output == "json":
-        times = [_utc(time) for time in drawn.times()]
-        buckets = [{"time": time, "requests": count} for time, count in zip(times, drawn.counts, strict=True)]
-        said = searched(coverage, search.since, search.until)
-        value = {"stepSeconds": drawn.step_s, "buckets": buckets, "by": drawn.split, "untimed": drawn.untimed}
-        print_json({**value, "searched": said})
-    elif drawn.counts:
-        for line in _sparks(drawn, width) if drawn.split else _bars(drawn, width):
-            click.echo(line)
+def _print(asking: Asking, drawn: Timeline, width: int, *, found: bool) -> None:
+    output = asking.search.output
+    if output == "table":
+        if drawn.counts:
+            for line in _sparks(drawn, width) if drawn.split else _bars(drawn, width):
+                click.echo(line)
         if drawn.untimed:
             click.echo(f"{drawn.untimed:,} requests without a time of receipt")
+        return
+    also = {"stepSeconds": drawn.step_s, "by": drawn.split, "untimed": drawn.untimed}
+    print_listing(output, _listing(output, drawn, also), asking.searched(found=found))
+
+
+def _listing(output: str, drawn: Timeline, also: dict[str, Any]) -> Listing:
+    """Give the buckets: in json and yaml of all requests, the split ones beside them; else one a line, each its own."""
+    if output in {"json", "yaml"}:
+        buckets = [
+            {"time": _utc(time), "requests": count} for time, count in zip(drawn.times(), drawn.counts, strict=True)
+        ]
+    else:
+        buckets = [{"time": time, "by": by, "requests": count} for time, by, count in _csv(drawn)]
+    return Listing("buckets", buckets, (), ("time", "by", "requests"), also=also)
 
 
 def _csv(drawn: Timeline) -> Iterator[tuple[str, str, int]]:

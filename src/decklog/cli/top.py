@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from decklog.ask.covering import covered
 from decklog.ask.forking import usable_processes
-from decklog.ask.requests import merge
 from decklog.ask.tally import tally
 from decklog.ask.top import BY, label_of
-from decklog.cli.cells import aligned, write_csv
-from decklog.cli.narrowing import FILTERS_HELP, narrowed
-from decklog.cli.printing import print_json, searched, terminal_width
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.cli.asking import Asking
+from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, print_listing
+from decklog.cli.narrowing import FILTERS_HELP, filtered
+from decklog.cli.searching import search_options, tell
+from decklog.cli.table import Column
 from decklog.sources.places import find
-from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from decklog.ask.tally import Label
     from decklog.audit.query import Query
+    from decklog.cli.narrowing import Filters
+    from decklog.cli.objects import Thing
     from decklog.cli.searching import Search
 
-FORMATS: Final = ("table", "json", "csv")
+    _Row = tuple[tuple[str, ...], int]
 
 _HELP: Final = """Count requests: who, or what, makes most of them.
 
@@ -37,10 +37,15 @@ decklog top --by user audit.log
 decklog top --by user,verb,resource --code 403 -f /var/log/kubernetes/audit.log --since 1d
 decklog top --by rule --policy audit-policy.yaml audit.log
 """
+_EPILOG: Final = f"""{FILTERS_HELP}
+-o json is {{"requests": N, "different": N, "top": [...], "searched": {{...}}}}, an
+item {{"by": {{"user": ...}}, "requests": N}}.
+{FORMATS_HELP}
+Exit code 1: no request matches."""
 
 
-@click.command("top", help=_HELP, epilog=FILTERS_HELP)
-@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE]...")
+@click.command("top", help=_HELP, epilog=_EPILOG)
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
 @click.option(
     "--by",
     default="user",
@@ -57,20 +62,45 @@ decklog top --by rule --policy audit-policy.yaml audit.log
     type=click.IntRange(min=0),
     help="So many rows; 0 for all.",
 )
-@search_options(FORMATS, policy=True)
-@narrowed
-def command(search: Search, query: Query, by: str, limit: int) -> None:
+@filtered()
+@search_options(FORMATS, objects=True)
+def command(search: Search, things: tuple[Thing, ...], filters: Filters, by: str, limit: int) -> None:
     """Count requests."""
     names = named(by)
-    coverage = Coverage()
-    counts = counted(search, coverage, query, label_of(names, rule_of(search.policy) if search.policy else None), names)
+    asking = Asking(search, *filters.queries(search, things))
+    counts = counted(asking, label_of(names, rule_of(search.policy) if search.policy else None), names)
     total = counts.total()
     ranked = sorted(((_texts(label), count) for label, count in counts.items()), key=lambda row: (-row[1], row[0]))
     shown = ranked[: limit or None]
-    _print(search, names, shown, total, len(ranked), coverage)
+    also = {"requests": total, "different": len(ranked)}
+    print_listing(search.output, _listing(names, shown, total, also), asking.searched(found=bool(total)))
     if rest := ranked[len(shown) :]:
         tell(f"{len(rest):,} more with {sum(count for _, count in rest):,} requests: --limit 0 shows all")
-    finish(search, coverage, found=bool(total))
+    asking.conclude("no request matches", found=bool(total))
+
+
+def _listing(names: tuple[str, ...], rows: list[_Row], total: int, also: dict[str, Any]) -> Listing:
+    def by(row: _Row) -> dict[str, str]:
+        return dict(zip(names, row[0], strict=True))
+
+    columns = (
+        Column("REQUESTS", lambda row: f"{row[1]:,}", right=True),
+        Column("SHARE", lambda row: f"{100 * row[1] / total:.1f} %", right=True),
+        *(
+            Column(name.upper(), lambda row, place=place: row[0][place], shrinks=True)  # type: ignore[misc]  # because: a default binds the place
+            for place, name in enumerate(names)
+        ),
+    )
+    return Listing(
+        "top",
+        rows,
+        columns,
+        (*names, "requests"),
+        lambda row: " ".join(row[0]),
+        lambda row: {"by": by(row), "requests": row[1]},
+        lambda row: {**by(row), "requests": row[1]},
+        also,
+    )
 
 
 def named(by: str) -> tuple[str, ...]:
@@ -79,31 +109,34 @@ def named(by: str) -> tuple[str, ...]:
 
 
 def counted(
-    search: Search,
-    coverage: Coverage,
-    query: Query,
-    label: tuple[Label, bool],
-    names: tuple[str, ...],
-    step_s: int | None = None,
+    asking: Asking, label: tuple[Label, bool], names: tuple[str, ...], step_s: int | None = None
 ) -> Counter[Hashable]:
-    """Count the requests that a search finds; `label` is of `names`, and of the time to `step_s` seconds if given."""
+    """Count the requests that are asked for; `label` is of `names`, and of the time to `step_s` seconds if given."""
+    search, coverage, chosen = asking.search, asking.coverage, label[0]
+    if len(asking.queries) > 1 or search.declared:  # what counts blocks knows one filter, and no envelopes
+        return _one_by_one(asking, chosen)
+    (query,) = asking.queries
     if search.store:
-        return _of_store(search, coverage, query, label[0], names, step_s)
+        return _of_store(asking, query, chosen, names, step_s)
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
     places = find(search.files, stdin, rotated=search.rotated)
-    chosen, whole = label
-    return tally(places, coverage, query, chosen, whole=whole or search.verify_lines, processes=usable_processes())
+    whole = label[1] or search.verify_lines
+    return tally(places, coverage, query, chosen, whole=whole, processes=usable_processes())
+
+
+def _one_by_one(asking: Asking, label: Label) -> Counter[Hashable]:
+    return Counter(label(request.latest.event) for request in asking.requests())
 
 
 def _of_store(
-    search: Search, coverage: Coverage, query: Query, label: Label, names: tuple[str, ...], step_s: int | None
+    asking: Asking, query: Query, label: Label, names: tuple[str, ...], step_s: int | None
 ) -> Counter[Hashable]:
     from decklog.ask.stored_tally import can_tally, stored_tally  # noqa: PLC0415  # because: only stores need it
 
-    if search.verify_lines or not can_tally(query, names):
-        return Counter(label(request.latest.event) for request in merge(search.records(coverage, query), query))
-    view, disk = search.view()
-    return stored_tally(view, disk, coverage, query, label, names, step_s=step_s)
+    if asking.search.verify_lines or not can_tally(query, names):
+        return _one_by_one(asking, label)
+    view, disk = asking.search.view()
+    return stored_tally(view, disk, asking.coverage, query, label, names, step_s=step_s)
 
 
 def rule_of(policy: str) -> Callable[[Any], str]:
@@ -120,35 +153,5 @@ def rule_of(policy: str) -> Callable[[Any], str]:
     return rule
 
 
-def finish(search: Search, coverage: Coverage, *, found: bool) -> None:
-    """Say what was searched; exits with 1 if nothing was found."""
-    if not found:
-        tell("no request matches")
-    tell(covered(coverage, search.since, search.until))
-    if not found:
-        click.get_current_context().exit(NOTHING_FOUND)
-
-
 def _texts(label: Hashable) -> tuple[str, ...]:
     return label if isinstance(label, tuple) else (str(label),)
-
-
-def _print(
-    search: Search,
-    names: tuple[str, ...],
-    rows: list[tuple[tuple[str, ...], int]],
-    total: int,
-    different: int,
-    coverage: Coverage,
-) -> None:
-    if search.output == "csv":
-        write_csv((*names, "requests"), ((*texts, count) for texts, count in rows))
-    elif search.output == "json":
-        top = [{"by": dict(zip(names, texts, strict=True)), "requests": count} for texts, count in rows]
-        said = searched(coverage, search.since, search.until)
-        print_json({"requests": total, "different": different, "top": top, "searched": said})
-    elif rows:
-        head = ("REQUESTS", "SHARE", *(name.upper() for name in names))
-        lines = [head, *((f"{count:,}", f"{100 * count / total:.1f} %", *texts) for texts, count in rows)]
-        for line in aligned(lines, frozenset((0, 1)), terminal_width(sys.stdout)):
-            click.echo(line)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from decklog.ask.filters import codes, patterns
 from decklog.ask.questions import who_did
+from decklog.cli.asking import answer
 from decklog.cli.following import Overhearing, follow
-from decklog.cli.searching import ROWS_HELP, answer, search_options
-from decklog.errors import DecklogError
+from decklog.cli.narrowing import filtered
+from decklog.cli.searching import ROWS_HELP, search_options
 
 if TYPE_CHECKING:
+    from decklog.cli.narrowing import Filters
     from decklog.cli.searching import Search
 
 
@@ -37,11 +38,6 @@ collector, because alice deleted deployments/web".
 
 @click.command("who", help=_HELP, epilog=ROWS_HELP)
 @click.argument("words", nargs=-1, required=True, metavar="VERB OBJECT...")
-@click.option("-n", "--namespace", multiple=True, metavar="NAME", help="Of the object; repeatable.")
-@click.option("-A", "--all-namespaces", is_flag=True, help="Any namespace: so it is without -n.")
-@click.option("--user", multiple=True, metavar="NAME", help="Only what this user did; repeatable.")
-@click.option("--as", "impersonated", multiple=True, metavar="NAME", help="Only what was done as this user.")
-@click.option("--code", multiple=True, metavar="CODE", help="Only answers such as 201 or 4xx; repeatable.")
 @click.option("--exact", is_flag=True, help="Without lists, watches and collective deletions that reach the object.")
 @click.option(
     "--chain/--no-chain",
@@ -49,31 +45,11 @@ collector, because alice deleted deployments/web".
     show_default=True,
     help="Say on stderr what led to deletions by controllers; reads the log again for each step.",
 )
-@search_options(policy=True)
-def command(
-    search: Search,
-    words: tuple[str, ...],
-    namespace: tuple[str, ...],
-    all_namespaces: bool,
-    user: tuple[str, ...],
-    impersonated: tuple[str, ...],
-    code: tuple[str, ...],
-    exact: bool,
-    chain: bool,
-) -> None:
+@filtered(without=("verb", "resource", "subresource", "name", "path"))
+@search_options()
+def command(search: Search, words: tuple[str, ...], filters: Filters, exact: bool, chain: bool) -> None:
     """Say who did something to an object."""
-    if namespace and all_namespaces:
-        raise DecklogError("-n and -A contradict each other: give one of them")
-    queries = who_did(
-        words,
-        namespaces=patterns(namespace),
-        users=patterns(user),
-        impersonated=patterns(impersonated),
-        codes=codes(code),
-        since=search.since,
-        until=search.until,
-        reach=not exact,
-    )
+    queries = who_did(words, **filters.fields(search), reach=not exact)
     overhearing = Overhearing.of(search, queries)
     answer(overhearing, *queries)
     if chain:

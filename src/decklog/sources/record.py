@@ -25,6 +25,8 @@ class Provenance(Struct, frozen=True):
     """Wire names of the event's fields that the source does not have: made up of others, or of what is usual."""
     said: dict[str, str] = {}
     """What else the envelope says (host, file, stream …), shortened; it may come from anybody."""
+    declared: bool = False
+    """The envelope names no origin: that the source is an audit log, only the user says."""
 
 
 class Record(Struct, frozen=True):

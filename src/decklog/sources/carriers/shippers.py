@@ -81,11 +81,13 @@ def shipped(envelope: Members, key: str, *, declared: bool) -> Iterator[Message]
     value = envelope[key]
     line = value if value.lstrip().startswith(b"{") else content(value) or b""
     extra = inner(envelope, "fields") if key in {"event", "_raw"} else {}  # Splunk's indexed fields
-    problem = whence({**extra, **envelope}, declared=declared)
+    undeclared = whence({**extra, **envelope})
+    problem = "" if declared and undeclared == UNSAID else undeclared
     if problem and not claims_to_be_an_event(line):
         yield OTHER
     else:
-        yield Message(line, _provenance(envelope, _carrier(envelope, key)), problem=problem)
+        provenance = _provenance(envelope, _carrier(envelope, key))
+        yield Message(line, structs.replace(provenance, declared=undeclared != problem), problem=problem)
 
 
 def search_result(envelope: Members, *, declared: bool) -> Iterator[Message]:
