@@ -158,12 +158,11 @@ class Pages:
         except DecklogError as error:
             answer = self._refused(request, RefusedError(400, str(error)), is_twin=is_twin)
         else:
-            status = getattr(value, "status", 200)
             if is_twin:
-                answer = Response(as_json(value), status, media_type=JSON)
+                answer = Response(as_json(value), getattr(value, "status", 200), media_type=JSON)
             else:
                 values = self._frame(request, page) | {"page": value, "fields": asked.fields}
-                answer = Response(self._rendering.html(page.template, values), status, media_type=HTML)
+                answer = Response(self._rendering.html(page.template, values), media_type=HTML)
         self._note(request, answer.status_code, "json" if is_twin else "page")
         return answer
 

@@ -111,7 +111,7 @@ class Page:
     """``/log``; with ``deep``, what follows it in the address becomes `Asked.segments`."""
     template: str
     make: Callable[[Asked], Any]
-    """Gives the value; a value may have a `status` (HTTP). Raises RefusedError, FieldError, DecklogError."""
+    """Gives the value; its `status` (HTTP), if it has one, is the twin's. May raise any DecklogError."""
     title: str
     """Its word in the navigation; empty: it is not there."""
     deep: bool = False

@@ -105,6 +105,10 @@ class Data(Protocol):
         """Count what somebody did."""
         ...
 
+    def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
+        """Give the events of stages from a time (MicroTime) on, as they were written."""
+        ...
+
     def follow(self, wait: Callable[[float], object], stopped: Callable[[], bool]) -> Iterator[Sequence[Record]]:
         """Give what comes from now on, in batches, until `stopped`; an empty batch now and then. Calls `wait`."""
         ...

@@ -101,7 +101,7 @@ def copied(text: str) -> Markup:
 
 
 @lru_cache(maxsize=4096)
-def moment_tag(time: str | None) -> Markup:
+def moment_tag(time: str | None, *, exact: bool = False) -> Markup:
     """Write a MicroTime for people, in UTC; the script adds the local time."""
     if not time:
         return Markup("-")
@@ -109,7 +109,9 @@ def moment_tag(time: str | None) -> Markup:
         datetime.fromisoformat(time).astimezone(UTC)
     except (ValueError, OverflowError):
         return escape(visible(time))
-    return Markup('<time datetime="{}">{}</time>').format(time, readable(time))
+    return Markup('<time datetime="{}">{}</time>').format(
+        time, time[:-1].replace("T", " ") if exact else readable(time)
+    )
 
 
 def number(value: float) -> str:

@@ -110,6 +110,11 @@ class Files:
             setattr(coverage, name, getattr(seen, name))
         return (one for one in held if any(query.matches(one.latest.event, one.latest.line) for query in queries))
 
+    def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
+        """Read what was written from a time on."""
+        places = find(self._files, BytesIO(), rotated=self._rotated)
+        return since_time(deadline.over(read(places, Coverage())), since)
+
     def follow(self, wait: Callable[[float], object], stopped: Callable[[], bool]) -> Iterator[Sequence[Record]]:
         """Follow the log, if it is one."""
         path = Path(self._files[0])
@@ -126,6 +131,13 @@ def _signature(path: str) -> tuple[int, int, int]:
     except OSError:
         return 0, 0, 0
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def since_time(records: Iterable[Record], since: str) -> Iterator[bytes]:
+    """Give the lines of events of stages from a time on."""
+    for record in records:
+        if record.event is not None and (record.event.stage_timestamp or "") >= since:
+            yield record.line
 
 
 def key_of(one: Row) -> tuple[str, str]:

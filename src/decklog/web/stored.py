@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from decklog.ask.requests import merge
 from decklog.ask.stored import stored
+from decklog.audit.query import Query
 from decklog.errors import DecklogError
 from decklog.sources.record import Coverage
 from decklog.store.view import view
-from decklog.web.scanned import looked, used
+from decklog.web.scanned import looked, since_time, used
 from decklog.web.tailing import tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from decklog.ask.requests import Request
-    from decklog.audit.query import Query
     from decklog.disk import Disk
     from decklog.sources.record import Record
     from decklog.store.view import View
@@ -59,6 +59,12 @@ class Stored:
     def uses(self, wanted: Wanted, deadline: Deadline) -> Uses:
         """Count what somebody did."""
         return used(self._requests((wanted.query,), wanted.cluster, deadline, Coverage()))
+
+    def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
+        """Read what was written from a time on."""
+        seen = self._view(since or None, None, None)
+        records = stored(seen, self._disk, Coverage(), (Query(since=since or None),))
+        return since_time(deadline.over(records), since)
 
     def follow(self, wait: Callable[[float], object], stopped: Callable[[], bool]) -> Iterator[Sequence[Record]]:
         """Follow the journals of all writers."""

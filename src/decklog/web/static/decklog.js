@@ -145,3 +145,11 @@ for (const button of document.querySelectorAll("[data-live]")) {
   });
   window.addEventListener("pagehide", () => stop());
 }
+
+// A file goes into a text field, and is sent from there
+for (const chooser of document.querySelectorAll("input[type=file][data-into]")) {
+  chooser.addEventListener("change", async () => {
+    const [file] = chooser.files;
+    if (file) document.getElementById(chooser.dataset.into).value = await file.text();
+  });
+}
