@@ -2,12 +2,15 @@
 
 A spreadsheet takes a cell that begins with ``= + - @`` for a formula, also when it stands in quotes. Such a cell gets
 an apostrophe in front, which spreadsheets know as "this is text". Control, bidi and zero-width characters are spelled
-out as everywhere (`ask.terminal`), so that a row is a line. Lists are joined by a space; what is empty stays empty.
+out as everywhere (`ask.terminal`), so that a row is a line. Lists of texts are joined by a space, other structures are
+JSON; what is empty stays empty, and a lone ``-`` is nothing that could act.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+import msgspec
 
 from decklog.ask.terminal import visible
 
@@ -20,5 +23,14 @@ def cell(value: Any) -> str:
         return "true" if value else ""
     if isinstance(value, (int, float)):
         return str(value)
-    text = visible(" ".join(value) if isinstance(value, (list, tuple)) else str(value or ""))
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text
+    text = visible(_text(value))
+    bare = text.lstrip(" ")
+    return f"'{text}" if bare.startswith(FORMULA_STARTS) and bare != "-" else text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and all(isinstance(one, (str, int, float)) for one in value):
+        return " ".join(map(str, value))
+    if isinstance(value, (list, tuple, dict)):
+        return msgspec.json.encode(value).decode() if value else ""
+    return "" if value is None else str(value)

@@ -24,6 +24,7 @@ STEPS: Final = (1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 43_200, 
 """Widths of buckets, seconds."""
 MOST_BUCKETS: Final = 10_000
 
+_POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEN_SECONDS: Final = len("2026-01-31T12:00:0")
 _SECOND: Final = _TEN_SECONDS + 1
@@ -55,6 +56,11 @@ def _source_ip(event: Any) -> str:
     return event.source_ips[-1] if event.source_ips else NONE
 
 
+def _pod_name(event: Any) -> str:
+    """Give the pod in which the service account's token was used, as the token says."""
+    return (event.user.extra.get(_POD_NAME) or (NONE,))[0]  # type: ignore[no-any-return]  # because: of an Event
+
+
 def _narrow(of: Label, *fields: str) -> tuple[Label, bool]:
     return Narrow(of, frozenset(fields)), False
 
@@ -68,6 +74,7 @@ _LABELS: Final[dict[str, tuple[Label, bool]]] = {
     "user-agent": _narrow(lambda event: event.user_agent or NONE, "user_agent"),
     "uri": _narrow(lambda event: event.request_uri.partition("?")[0] or NONE),
     "source-ip": (_source_ip, True),
+    "pod-name": (_pod_name, True),
 }
 """Name → label, and whether it asks for more than `usual.Slim` can have."""
 

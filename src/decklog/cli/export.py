@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import shutil
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -209,25 +210,16 @@ def _destination(out: str | None) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise DecklogError(f"{out} is a directory: name a file in it")
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}."))
     except OSError as error:
         raise DecklogError(f"cannot write {out} ({error.strerror}): name another place") from error
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
-        os.close(descriptor)
-        with Path(name).open("wb") as file:
+        with (aside / path.name).open("wb") as file:
             yield file
-        Path(name).replace(path)
+        (aside / path.name).replace(path)
     except OSError as error:
-        _unlink(name)
         raise DecklogError(f"cannot write {out} ({error.strerror}): name another place") from error
-    except BaseException:
-        _unlink(name)
-        raise
     finally:
+        shutil.rmtree(aside, ignore_errors=True)  # DuckDB writes beside its file, too
         signal.signal(signal.SIGTERM, before)
-
-
-def _unlink(name: str) -> None:
-    with suppress(OSError):
-        Path(name).unlink()

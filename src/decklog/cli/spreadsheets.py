@@ -1,10 +1,4 @@
-"""CSV: rows for spreadsheets, of which no cell acts: neither on a terminal nor as a formula.
-
-A spreadsheet takes a cell that begins with ``= + - @`` for a formula, also when it stands in quotes. Such a cell gets
-an apostrophe in front, which spreadsheets know as "this is text"; a lone ``-`` needs none. Control, bidi and zero-width
-characters are spelled out as everywhere (`ask.terminal`), so that a row is a line. Lists are joined by a space; what is
-empty stays empty.
-"""
+"""CSV: a title line, then a line a row; what a cell may hold says `ask.csv_cells`."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from decklog.audit.query import Query
 from decklog.cli.storing import FINDINGS, size, store_option
 from decklog.disk import Disk
 from decklog.errors import DecklogError
+from decklog.store import holds as legal_holds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,12 +114,10 @@ def _show(found: Plan, *, write: bool) -> None:
 
 
 def _holds(store: Path, hold: str | None, release: str | None, query: Query | None) -> None:
-    from decklog.store import retention  # noqa: PLC0415  # because: the same
-
     with maintaining(store, Disk()) as (work, _):
         if hold is not None and query is not None:
-            retention.hold(work, hold, query)
-        if release is not None and not work.catalog.release(release):
+            legal_holds.hold(work, hold, query)
+        if release is not None and not legal_holds.release(work, release):
             raise DecklogError(f"there is no legal hold {release!r}: --holds lists them")
         for name, text in work.catalog.holds().items():
             click.echo(visible(f"{name}  {text}"))

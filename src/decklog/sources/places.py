@@ -69,7 +69,9 @@ def find(paths: Iterable[str], stdin: BinaryIO, *, rotated: bool = True) -> list
     """
     wanted = list(paths)
     if not wanted:
-        raise DecklogError("no audit log was named: give -f FILE (or a directory, or - for standard input)")
+        raise DecklogError(
+            "no audit log was named: give -f FILE (or a directory, a glob, - for standard input), or set DECKLOG_SOURCE"
+        )
     places: list[Place] = []
     try:
         for path in wanted:
