@@ -7,7 +7,7 @@
 | another site's page that sends requests | SameSite=Strict, Origin, Sec-Fetch-Site; after its links a page asks |
 | another site's frame or window | frame-ancestors 'none', COOP, CORP |
 | text of a log that would act as markup | a policy without inline scripts or styles, on top of escaping |
-| a page kept by a cache or told by a Referer | no-store, no-referrer |
+| a page kept by a cache or told by a Referer | no-store; the Referer stays on these pages (same-origin) |
 
 An address with a token opens a session once; then it is spent, and the next is announced. Sessions live in memory, so
 they end with the process.
@@ -56,7 +56,7 @@ HEADERS: Final = (
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # with no-referrer a browser sends its own forms with the origin "null"
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
