@@ -109,11 +109,12 @@ def test_a_file_that_nobody_knows_is_told_and_stays(store: Path) -> None:
 
 
 def test_a_lost_catalog_is_damage(store: Path) -> None:
-    """Without its catalog a store's segments are in no answer, and that is told of each."""
+    """Without its catalog a store's segments are in no answer; that is damage, and each is named."""
     for path in store.glob("catalog.db*"):
         path.unlink()
-    faults, _ = faults_of(store)
-    assert {fault.path.parent.name for fault in faults if fault.damage} == {"day=2026-01-31", "day=2026-02-01"}
+    (lost, *segments), _ = faults_of(store)
+    assert (lost.path, lost.damage) == (store / "catalog.db", True)
+    assert {fault.path.parent.name for fault in segments} == {"day=2026-01-31", "day=2026-02-01"}
 
 
 def test_figures(store: Path) -> None:

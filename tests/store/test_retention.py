@@ -11,7 +11,8 @@ from decklog.audit.query import Pattern, Query
 from decklog.audit.wire import decode_event
 from decklog.errors import DecklogError
 from decklog.store.compaction import compact
-from decklog.store.retention import DELETIONS, Rules, carry_out, hold, plan
+from decklog.store.holds import hold, release
+from decklog.store.retention import DELETIONS, Rules, carry_out, plan
 from decklog.store.segment import seal
 from store.filled_store import NOW_S, fill, numbered, stored, working
 
@@ -98,7 +99,7 @@ def test_a_legal_hold_outlives_every_age_and_size(store: Path, tmp_path: Path) -
     assert stored(store, tmp_path) == Counter(WRITES)
     assert retain(store, Rules(max_bytes=0)) == 0
     with working(store) as (work, _):
-        assert work.catalog.release("case-1")
+        assert release(work, "case-1")
     assert retain(store, everything) == len(WRITES)
     assert not stored(store, tmp_path)
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 CATALOG: Final = "catalog.db"
+SEGMENTS: Final = "segments"
+"""The directory of a store that holds a folder of Parquet files for each day."""
 BLOCK_BYTES: Final = 1 << 20
 """Of how many bytes each CRC of a segment is."""
 _WAIT_S: Final = 10.0
@@ -52,6 +54,7 @@ CREATE TABLE IF NOT EXISTS ages (
 CREATE TABLE IF NOT EXISTS holds (name TEXT PRIMARY KEY, query TEXT NOT NULL, made_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value REAL NOT NULL);
 """
+_REPAIR: Final = "decklog store check --repair makes a new one of the segments"
 _FIELDS: Final = "path, kind, cluster, day, rows, raw_bytes, file_bytes, min_time, max_time, sha256, crcs, made_s"
 
 SEALED: Final = "sealed"
@@ -93,8 +96,15 @@ class SealedJournal(Struct, frozen=True):
     sealed_s: float = 0.0
 
 
+class EmptyCatalogError(DecklogError):
+    """There is no catalog yet, or one without tables: maintenance ended before it made them, or it is lost."""
+
+
 class Catalog:
-    """The catalog of a store. Writing methods are one transaction each; all raise DecklogError if SQLite fails."""
+    """The catalog of a store. Writing methods are one transaction each; all raise DecklogError if SQLite fails.
+
+    Raises DecklogError if it cannot be opened; to read, EmptyCatalogError if there is none.
+    """
 
     def __init__(self, store: Path, *, write: bool = False) -> None:
         self.path = store / CATALOG
@@ -135,6 +145,11 @@ class Catalog:
     def known(self) -> set[str]:
         """List the paths of all segments, whatever their state."""
         return {str(row[0]) for row in self._all("SELECT path FROM segments")}
+
+    def sound(self) -> str:
+        """Say what SQLite finds wrong with the database; empty: nothing."""
+        found = str(self._all("PRAGMA quick_check(1)")[0][0])
+        return "" if found == "ok" else found
 
     def sealed(self) -> set[tuple[str, int]]:
         """List writer and number of the journal segments that count no more."""
@@ -202,6 +217,18 @@ class Catalog:
             run.executemany(
                 "INSERT INTO journals (writer, number, rows, bytes, sealed_s) VALUES (?, ?, ?, ?, ?)",
                 [(each.writer, each.number, each.rows, each.raw_bytes, now_s) for each in journals],
+            )
+
+    def restore(self, segments: Sequence[Segment], holds: dict[str, str], *, number: int, now_s: float) -> None:
+        """Fill a new catalog in one step: with segments that count, legal holds, and the last number of a file."""
+        marks = ", ".join("?" * len(_FIELDS.split(",")))
+        rows = [[getattr(segment, name) for name in _FIELDS.split(", ")] for segment in segments]
+        latest_s = max((segment.made_s for segment in segments), default=0.0)
+        with self._transaction() as run:
+            run.executemany(f"INSERT INTO segments (state, {_FIELDS}) VALUES ('live', {marks})", rows)  # noqa: S608  # because: our own words
+            run.executemany("INSERT INTO holds VALUES (?, ?, ?)", [(*hold, now_s) for hold in holds.items()])
+            run.executemany(
+                "INSERT INTO settings VALUES (?, ?)", [("number", number), ("latest_s", min(latest_s, now_s))]
             )
 
     def forget(self, path: str) -> None:
@@ -272,12 +299,49 @@ class Catalog:
             raise self._told(error) from error
 
     def _told(self, error: sqlite3.Error) -> DecklogError:
-        return DecklogError(f"the catalog {self.path} cannot be used: {error}")
+        return DecklogError(f"the catalog {self.path} cannot be used: {error}{_hint(error)}")
 
 
 def exists(store: Path) -> bool:
     """Tell whether a store has a catalog; without one it is journals alone."""
     return (store / CATALOG).exists()
+
+
+def segment_files(store: Path) -> Iterator[Path]:
+    """Give the Parquet files of a store, whether they count or not, oldest day first."""
+    yield from sorted((store / SEGMENTS).glob("day=*/*.parquet"))
+
+
+def trouble(store: Path) -> str:
+    """Say what is wrong with a catalog; empty: nothing, or the store was never sealed."""
+    try:
+        with Catalog(store) as opened:
+            return opened.sound() or _forgotten(store, opened)
+    except EmptyCatalogError:
+        return _forgotten(store)
+    except DecklogError as error:
+        return str(error.__cause__ or error)
+
+
+def _forgotten(store: Path, opened: Catalog | None = None) -> str:
+    if (opened is not None and opened.known()) or not any(segment_files(store)):
+        return ""
+    return "it knows of no segment, and there are some"
+
+
+def refuse_lost(store: Path, opened: Catalog | None = None) -> None:
+    """Raise DecklogError for a catalog that is lost or damaged: answers would lack what it does not know.
+
+    One that is `opened` is sound enough to be read, hence may only be empty.
+    """
+    why = trouble(store) if opened is None else _forgotten(store, opened)
+    if why:
+        raise DecklogError(f"the catalog {store / CATALOG} is lost: {why}: {_REPAIR}")
+
+
+def _hint(error: sqlite3.Error) -> str:
+    """Give what to do about a damaged file: such errors are of no subclass."""
+    return f": {_REPAIR}" if type(error) is sqlite3.DatabaseError else ""
 
 
 def _open(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -286,16 +350,19 @@ def _open(path: Path, *, write: bool) -> sqlite3.Connection:
             database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")  # a transaction is on the device before a file is removed
-            database.executescript(_SCHEMA)
+            database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
             path.chmod(0o600)
             return database
         return _open_to_read(path)
     except sqlite3.Error as error:
-        raise DecklogError(f"the catalog {path} cannot be opened: {error}: is it a store that you may read?") from error
+        why = _hint(error) or ": is it a store that you may read?"
+        raise DecklogError(f"the catalog {path} cannot be opened: {error}{why}") from error
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
     """Open without writing; where the directory may not be written to, as a file that nobody changes."""
+    if not path.exists():
+        raise EmptyCatalogError(f"there is no catalog {path}")
     for mode in ("mode=ro", "mode=ro&immutable=1"):
         database = sqlite3.connect(
             f"{path.absolute().as_uri()}?{mode}", timeout=_WAIT_S, isolation_level=None, uri=True
@@ -304,7 +371,9 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
             database.execute("SELECT count(*) FROM segments").fetchall()
         except sqlite3.OperationalError as error:
             database.close()
-            if mode != "mode=ro" or "no such table" in str(error):
+            if "no such table" in str(error):
+                raise EmptyCatalogError(f"the catalog {path} has no tables") from error
+            if mode != "mode=ro":
                 raise
         else:
             return database

@@ -6,6 +6,7 @@
 | a segment's events | their number and their bytes, in the catalog |
 | a journal segment's bytes | the CRC of each group, in the file beside it |
 | the files that are there | the files that the catalog knows |
+| the catalog | itself, and whether it knows a segment where there are some |
 
 Damage is named by file, offset and time: of the events in the segment, or of those around the place in a journal.
 """
@@ -18,14 +19,15 @@ from typing import TYPE_CHECKING, Final
 
 from decklog.errors import DecklogError
 from decklog.store import catalog, checksums, reading
-from decklog.store.catalog import BLOCK_BYTES, Catalog
+from decklog.store.catalog import BLOCK_BYTES, CATALOG, Catalog
 from decklog.store.columns import microtime, row_of
-from decklog.store.inspection_quarantine import names, quarantined
+from decklog.store.inspection_quarantine import quarantined
 from decklog.store.items import identity_of
 from decklog.store.parquet import files_sql
 from decklog.store.recent import KEY_BYTES
-from decklog.store.segment import SEGMENTS, digest
-from decklog.store.view import view
+from decklog.store.restoring import fits_its_name
+from decklog.store.segment import digest
+from decklog.store.view import View, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,14 +72,20 @@ class Checked:
 
 def check(store: Path, disk: Disk, engine: Engine, checked: Checked) -> Iterator[Fault]:
     """Check a whole store; what was looked at is added to `checked`. Raises DecklogError if there is none, OSError."""
-    seen = view(store, disk)
+    lost = catalog.trouble(store)
+    if lost:
+        why = f"{lost}: no answer is given without it: decklog store check --repair makes a new one of the segments"
+        yield Fault(store / CATALOG, 0, 0, "", "", why)
+        seen = View(store, (), tuple(reading.segments(store, disk)))
+    else:
+        seen = view(store, disk)
     for segment in seen.segments:
         checked.segments += 1
         yield from _check_segment(store / segment.path, segment, disk, engine, checked)
     for journal in seen.journals:
         checked.journals += 1
         yield from _check_journal(journal, disk, checked)
-    yield from _unknown(store, disk)
+    yield from _unknown(store, disk, lost=bool(lost))
 
 
 def _check_segment(path: Path, segment: Segment, disk: Disk, engine: Engine, checked: Checked) -> Iterator[Fault]:
@@ -169,17 +177,26 @@ def _time_in(lines: Iterator[bytes]) -> str:
     return next((time for line in lines if line and (time := microtime(row_of(line).received))), "")
 
 
-def _unknown(store: Path, disk: Disk) -> Iterator[Fault]:
+def _unknown(store: Path, disk: Disk, *, lost: bool) -> Iterator[Fault]:
     """Find files among the segments that the catalog does not know; nobody removes them."""
     known: set[str] = set()
-    if catalog.exists(store):
+    if not lost and catalog.exists(store):
         with Catalog(store) as opened:
             known = opened.known()
-    for day in names(disk, store / SEGMENTS):
-        for name in names(disk, store / SEGMENTS / day):
-            if f"{SEGMENTS}/{day}/{name}" not in known:
-                why = "the catalog does not know this file: its events are in no answer"
-                yield Fault(store / SEGMENTS / day / name, 0, 0, "", "", why, damage=bool(not known))
+    for path in catalog.segment_files(store):
+        if str(path.relative_to(store)) not in known:
+            yield _stranger(path, disk, lost=lost)
+
+
+def _stranger(path: Path, disk: Disk, *, lost: bool) -> Fault:
+    try:
+        fits = fits_its_name(path, disk)
+    except OSError as error:
+        return Fault(path, 0, 0, "", "", f"the file cannot be read: {error.strerror}")
+    if fits is False:
+        return Fault(path, 0, path.stat().st_size, "", "", "its bytes do not fit its name; it is in no answer")
+    why = "its events are in no answer yet" if lost else "the catalog does not know this file: it is in no answer"
+    return Fault(path, 0, 0, "", "", why, damage=False)
 
 
 # Figures

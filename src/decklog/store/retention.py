@@ -132,11 +132,6 @@ def carry_out(work: Maintenance, engine: Engine, found: Plan, rules: Rules) -> i
     return found.events
 
 
-def hold(work: Maintenance, name: str, query: Query) -> None:
-    """Keep what a query matches, whatever its age, until the hold is released."""
-    work.catalog.hold(name, msgspec.json.encode(query).decode(), work.clock())
-
-
 # The clock
 
 

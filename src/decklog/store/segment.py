@@ -30,7 +30,7 @@ from zlib import crc32
 from decklog import line_files
 from decklog.errors import DecklogError
 from decklog.store import catalog, checksums, reading, writer_files
-from decklog.store.catalog import BLOCK_BYTES, SEALED, Catalog, SealedJournal, Segment
+from decklog.store.catalog import BLOCK_BYTES, SEALED, SEGMENTS, Catalog, SealedJournal, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from decklog.store.parquet import Engine, Made, Prepared
     from decklog.store.reading import JournalSegment
 
-SEGMENTS: Final = "segments"
 ASIDE: Final = "aside"
 LOCK: Final = "store.lock"
 AT_ONCE: Final = 2
@@ -70,7 +69,8 @@ class Maintenance:
         """Take the lock, remove what a crash left. Raises DecklogError if another one has it, or it cannot."""
         try:
             with ExitStack() as stack:
-                stack.callback(self.disk.close, self._lock())
+                stack.callback(self.disk.close, take_lock(self.store, self.disk))
+                catalog.refuse_lost(self.store)
                 self.catalog = stack.enter_context(Catalog(self.store, write=True))
                 shutil.rmtree(self.aside, ignore_errors=True)
                 line_files.make_directories(self.disk, self.aside)
@@ -88,25 +88,8 @@ class Maintenance:
         """Let go of the lock."""
         self._stack.close()
 
-    def _lock(self) -> int:
-        if not (self.store / writer_files.JOURNAL).is_dir() and not catalog.exists(self.store):
-            raise DecklogError(f"{self.store} is no store: give the directory that decklog receive writes to")
-        fd = self.disk.open(self.store / LOCK, os.O_RDWR | os.O_CREAT)
-        try:
-            free = line_files.lock(fd)
-        except OSError:
-            self.disk.close(fd)
-            raise
-        if not free:
-            self.disk.close(fd)
-            raise DecklogError(f"the store {self.store} is being maintained by another process: try again later")
-        return fd
-
     def _remove_unfinished(self) -> None:
-        for path in self.catalog.unfinished():
-            with contextlib.suppress(FileNotFoundError):
-                self.disk.unlink(self.store / path)
-            self.catalog.forget(path)
+        self._remove(self.catalog.unfinished())
 
     # What every change does
 
@@ -155,12 +138,26 @@ class Maintenance:
         """
         before_s = self.clock() - self.grace_s
         dead = self.catalog.dead(before_s)
-        for segment in dead:
+        self._remove(segment.path for segment in dead)
+        gone = [journal for journal in self.catalog.removable(before_s) if self._remove_journal(journal)]
+        for writer in {journal.writer for journal in gone}:
             with contextlib.suppress(FileNotFoundError):
-                self.disk.unlink(self.store / segment.path)
-            self.catalog.forget(segment.path)
-        journals = self.catalog.removable(before_s)
-        return len(dead) + sum(self._remove_journal(journal) for journal in journals)
+                self.disk.sync_dir(self.store / writer_files.JOURNAL / writer)
+        for journal in gone:
+            self.catalog.removed(journal)
+        return len(dead) + len(gone)
+
+    def _remove(self, paths: Iterable[str]) -> None:
+        """Remove files of segments, and strike them out: not before no power cut can bring them back."""
+        going = list(paths)
+        for path in going:
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.unlink(self.store / path)
+        for folder in {(self.store / path).parent for path in going}:
+            with contextlib.suppress(FileNotFoundError):
+                self.disk.sync_dir(folder)
+        for path in going:
+            self.catalog.forget(path)
 
     def _remove_journal(self, journal: SealedJournal) -> bool:
         folder = self.store / writer_files.JOURNAL / journal.writer
@@ -168,8 +165,23 @@ class Maintenance:
             if writer_files.numbers(self.disk, folder)[-1:] == [journal.number]:
                 return False  # the newest keeps the number, so that none is used twice
             writer_files.remove(self.disk, writer_files.segment_path(folder, journal.number))
-        self.catalog.removed(journal)
         return True
+
+
+def take_lock(store: Path, disk: Disk) -> int:
+    """Take a store's lock, for who changes what counts in it; gives what to close. Raises DecklogError, OSError."""
+    if not (store / writer_files.JOURNAL).is_dir() and not catalog.exists(store):
+        raise DecklogError(f"{store} is no store: give the directory that decklog receive writes to")
+    fd = disk.open(store / LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        free = line_files.lock(fd)
+    except OSError:
+        disk.close(fd)
+        raise
+    if not free:
+        disk.close(fd)
+        raise DecklogError(f"the store {store} is being maintained by another process: try again later")
+    return fd
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from decklog.errors import DecklogError
 from decklog.store import catalog, reading
-from decklog.store.catalog import COMPACTED, Catalog, Segment
+from decklog.store.catalog import COMPACTED, Catalog, EmptyCatalogError, Segment
 from decklog.store.reading import JournalSegment  # noqa: TC001  # because: hints of a value are read at run time, too
 
 if TYPE_CHECKING:
@@ -59,14 +59,18 @@ def _is_asked(cluster: str | None, found: str) -> bool:
 
 
 def view(store: Path, disk: Disk) -> View:
-    """Look at a store. Raises DecklogError if it is none, OSError."""
+    """Look at a store. Raises DecklogError if it is none, or its catalog is lost; OSError."""
     journals = reading.segments(store, disk)
-    if not catalog.exists(store):
-        if not journals and not (store / "journal").is_dir():
-            raise DecklogError(f"{store} is no store: give the directory that decklog receive writes to")
-        return View(store, (), tuple(journals))
-    with Catalog(store) as opened:
-        segments, sealed = opened.snapshot()
+    try:
+        with Catalog(store) as opened:
+            segments, sealed = opened.snapshot()
+            if not segments:
+                catalog.refuse_lost(store, opened)
+    except EmptyCatalogError:
+        if not journals and not (store / "journal").is_dir() and not catalog.exists(store):
+            raise DecklogError(f"{store} is no store: give the directory that decklog receive writes to") from None
+        catalog.refuse_lost(store)
+        segments, sealed = [], set()
     return View(
         store,
         tuple(segments),
