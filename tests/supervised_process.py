@@ -17,6 +17,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from decklog.crew import Crew
 from decklog.errors import DecklogError
 from decklog.supervisor import Supervisor
 
@@ -66,10 +67,12 @@ def main(count: int, how: str) -> None:
     logging.basicConfig(format="decklog: %(message)s", stream=sys.stderr, level=logging.WARNING)
     stop_s = 0.2 if how == "stubborn" else 9.5
 
-    def ready(host: str, port: int) -> None:
+    crew = Crew(work_of(how, stop_s), "127.0.0.1:0", count)
+
+    def ready() -> None:
         if how == "unready":
             raise DecklogError("cannot announce")
-        print("ready", host, port, flush=True)
+        print("ready", crew.host, crew.port, flush=True)
 
     hung_up = 0
 
@@ -78,9 +81,7 @@ def main(count: int, how: str) -> None:
         hung_up += 1
         supervisor.tell({"kind": "word", "text": f"hangup {hung_up}"})
 
-    supervisor = Supervisor(
-        work_of(how, stop_s), "127.0.0.1:0", count, on_ready=ready, on_hangup=hang_up, beside=Asked, stop_s=stop_s
-    )
+    supervisor = Supervisor((crew,), on_ready=ready, on_hangup=hang_up, beside=Asked, stop_s=stop_s)
     try:
         print("ended by", supervisor.run().name, flush=True)
     except DecklogError as error:

@@ -244,8 +244,9 @@ def test_an_address_in_use_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     """Also where the other one shares its port."""
     with supervised(2) as running:
         command = (
+            "from decklog.crew import Crew\n"
             "from decklog.supervisor import Supervisor\n"
-            f"Supervisor(None, '127.0.0.1:{running.port}', 2, on_ready=print).run()\n"
+            f"Supervisor([Crew(None, '127.0.0.1:{running.port}', 2)], on_ready=print).run()\n"
         )
         done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert "DoorError: cannot listen on 127.0.0.1" in done.stderr

@@ -1,4 +1,6 @@
-"""The supervisor: one process that looks after N workers on one address. Lives in the cellar, knows nothing of audit.
+"""The supervisor: one process that looks after the workers of its crews. Lives in the cellar, knows nothing of audit.
+
+A crew (`decklog.crew`) is N workers that do the same on one address; several crews are several doors in one tree.
 
 Each worker is a process of its own with its own listening socket (SO_REUSEPORT: the kernel deals out connections), its
 own event loop (uvloop) and a channel to the supervisor, a socket pair that carries JSON, a line a message. The
@@ -40,16 +42,16 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from decklog import listen, sd_notify
 from decklog.errors import DecklogError, DoorError
-from decklog.worker import Lines, Message, Work, Worker, ignore
+from decklog.worker import Lines, Message, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
+
+    from decklog.crew import Crew, Seat
 
 STOP_S: Final = 9.5
 """How long workers may take to stop; then they are killed, so that all is over within ten seconds."""
-SILENT_S: Final = 3.0
-"""A worker that reports every second and was not heard for so long hangs."""
 ANSWER_S: Final = 1.0
 """How long a worker may take to answer `count`; then its last figures stand."""
 STEADY_S: Final = 60.0
@@ -63,53 +65,24 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 logger = logging.getLogger(__name__)
 
 
-class Seat:
-    """A worker's place, which outlives the workers that take it, as the supervisor sees it."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.pid = 0
-        self.channel: socket.socket | None = None
-        self.send: Callable[[Message], None] = ignore
-        self.exited: asyncio.Future[int] | None = None
-        self.ready = False
-        self.turn = 0
-        self.stats: Message = {}
-        self.problems: list[str] = []
-        self.why_down = "it is starting"
-        self.failure: DecklogError | None = None
-        self.begun_s = 0.0
-        self.heard_s = 0.0
-        self.backlog: list[Message] = []
-        """What is to be said as soon as the channel is open."""
-        self.short_lives = 0
-
-    def vacate(self, why: str) -> None:
-        """Take leave of a worker that is gone."""
-        self.pid, self.ready, self.send, self.problems, self.why_down = 0, False, ignore, [], why
-
-
 class Supervisor:
-    """Runs `work` in `count` workers on `address`.
+    """Runs the workers of `crews`.
 
-    `on_ready(host, port)` is called once, when all of them serve. `on_hangup(self)` answers SIGHUP. `beside(self)`
-    gives what runs in the supervisor for as long as the workers do.
+    `on_ready()` is called once, when all of them serve. `on_hangup(self)` answers SIGHUP. `beside(self)` gives what
+    runs in the supervisor for as long as the workers do. A crew that cannot start ends all of them.
     """
 
     def __init__(
         self,
-        work: Work,
-        address: str,
-        count: int,
+        crews: Sequence[Crew],
         *,
-        on_ready: Callable[[str, int], None],
+        on_ready: Callable[[], None],
         on_hangup: Callable[[Supervisor], None] | None = None,
         beside: Callable[[Supervisor], AbstractAsyncContextManager[Any]] | None = None,
         stop_s: float = STOP_S,
     ) -> None:
-        self._work = work
-        self._host, self._port = listen.parse_address(address)
-        self._seats = [Seat(number) for number in range(1, count + 1)]
+        self.crews = tuple(crews)
+        self._seats = [seat for crew in self.crews for seat in crew.seats]
         self._on_ready = on_ready
         self._on_hangup = on_hangup
         self._beside = beside
@@ -118,7 +91,6 @@ class Supervisor:
         self._turn = 0
         self._serving = False
         self._stop: Callable[[], None] = self._stop_all
-        self._keeper: socket.socket | None = None
         self._news = asyncio.Event()
         self._due: asyncio.Queue[Seat | None] = asyncio.Queue()
         self._tending: set[asyncio.Task[None]] = set()
@@ -140,16 +112,9 @@ class Supervisor:
     # What the bridge asks and tells.
 
     def tell(self, message: Message) -> None:
-        """Tell every worker."""
-        for seat in self._seats:
-            seat.send(message)
-
-    def tell_one(self, message: Message) -> bool:
-        """Tell one worker that serves; False: there is none just now."""
-        seat = next((seat for seat in self._seats if seat.ready), None)
-        if seat is not None:
-            seat.send(message)
-        return seat is not None
+        """Tell every worker of every crew."""
+        for crew in self.crews:
+            crew.tell(message)
 
     async def gather(self) -> list[Message]:
         """Give what every worker counts, the last that is known of those that do not answer."""
@@ -167,29 +132,20 @@ class Supervisor:
 
     def problems(self) -> list[str]:
         """Say in words, a line each, what keeps which worker from being ready."""
-        found = []
-        for seat in self._seats:
-            said = seat.problems if seat.ready else [f"not serving: {seat.why_down}"]
-            silent_s = time.monotonic() - seat.heard_s
-            if seat.ready and silent_s > SILENT_S:
-                said = [f"it has said nothing for {silent_s:.0f} s"]
-            found += [f"worker {seat.number}: {problem}" for problem in said]
-        return found
+        return [problem for crew in self.crews for problem in crew.problems()]
 
     # One worker, in this process.
 
     async def _alone(self) -> signal.Signals:
         (seat,) = self._seats
-        listener = listen.bind(self._host, self._port)
-        self._port = listener.getsockname()[1]
-        worker = Worker(1, 1, listener, {}, lambda message: self._heard(seat, message))
+        worker = Worker(1, 1, seat.crew.take_alone(), {}, lambda message: self._heard(seat, message))
         seat.send = worker.told
         stopping = asyncio.Event()
         self._stop = stopping.set
         self._catch_signals()
         async with self._stack:
             await self._enter_beside()
-            working = asyncio.create_task(worker.live(self._work))
+            working = asyncio.create_task(worker.live(seat.crew.work))
             waiting = asyncio.create_task(stopping.wait())
             await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
             worker.stop()
@@ -218,14 +174,13 @@ class Supervisor:
         finally:
             self._kill_all()
             runner.run(self._stack.aclose())
-            if self._keeper is not None:
-                self._keeper.close()
+            for crew in self.crews:
+                crew.release()
         return self._ended_by()
 
     async def _begin(self) -> None:
-        listen.bind(self._host, self._port).close()  # whoever listens there already refuses this one, but not the next
-        self._keeper = listen.bind(self._host, self._port, shared=True)
-        self._port = self._keeper.getsockname()[1]
+        for crew in self.crews:
+            crew.take()
         self._catch_signals()
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
         await self._enter_beside()
@@ -274,7 +229,7 @@ class Supervisor:
         if not self._serving and all(seat.ready for seat in self._seats):
             self._serving = True
             try:
-                self._on_ready(self._host, self._port)
+                self._on_ready()
             except DecklogError as error:
                 self._give_up(error)
             else:
@@ -285,12 +240,13 @@ class Supervisor:
         failure, seat.failure = seat.failure, None
         if failure is not None:
             why = f"it cannot start: {failure}"
+            failure = _of(seat.crew, failure)
         seat.vacate(why)
         self._news.set()
         if self._ending:
             self._over()
         elif not self._serving:
-            self._give_up(failure or DoorError(f"worker {seat.number} did not start: {why}: see the log above"))
+            self._give_up(failure or DoorError(f"{seat} did not start: {why}: see the log above"))
         else:
             self._restart_later(seat)
 
@@ -298,7 +254,7 @@ class Supervisor:
         lived_s = time.monotonic() - seat.begun_s
         seat.short_lives = 0 if lived_s >= STEADY_S else seat.short_lives + 1
         pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (seat.short_lives - 1)) if seat.short_lives else 0.0
-        logger.warning("worker %d: %s: it is started again in %g s", seat.number, seat.why_down, pause_s)
+        logger.warning("%s: %s: it is started again in %g s", seat, seat.why_down, pause_s)
         asyncio.get_running_loop().call_later(pause_s, self._due.put_nowait, seat)
 
     def _give_up(self, error: DecklogError) -> None:
@@ -325,12 +281,12 @@ class Supervisor:
     def _kill_all(self) -> None:
         for seat in self._seats:
             if seat.pid and not (seat.exited is not None and seat.exited.done()):
-                logger.warning("worker %d did not stop in time: it is killed", seat.number)
+                logger.warning("%s did not stop in time: it is killed", seat)
                 os.kill(seat.pid, signal.SIGKILL)
 
     def _fork(self, seat: Seat) -> None:
         ours, theirs = socket.socketpair()
-        listener = listen.bind(self._host, self._port, shared=True)
+        listener = seat.crew.another()
         sys.stdout.flush()
         sys.stderr.flush()
         seat.begun_s, seat.exited, seat.why_down = time.monotonic(), None, "it is starting"
@@ -343,12 +299,13 @@ class Supervisor:
             self._be_worker(seat, theirs, listener, blocked)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
-        listener.close()
+        if listener is not None:
+            listener.close()
         seat.channel = ours
 
     # In the child.
 
-    def _be_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket, blocked: Any) -> NoReturn:
+    def _be_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket | None, blocked: Any) -> NoReturn:
         code = DoorError.exit_code
         try:
             gc.freeze()  # what the supervisor left behind is never collected: it would close descriptors that are ours
@@ -358,26 +315,27 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-            _close_all_but(0, 1, 2, channel.fileno(), listener.fileno())
+            kept = [listener.fileno()] if listener is not None else []
+            _close_all_but(0, 1, 2, channel.fileno(), *kept)
             listen.run(self._as_worker(seat, channel, listener))
             code = 0
         except DecklogError as error:
             code = error.exit_code
         except BaseException:
-            logger.exception("worker %d failed", seat.number)
+            logger.exception("%s failed", seat)
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
 
-    async def _as_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket) -> None:
+    async def _as_worker(self, seat: Seat, channel: socket.socket, listener: socket.socket | None) -> None:
         lines = Lines()
-        worker = Worker(seat.number, len(self._seats), listener, seat.stats, lines.say)
+        worker = Worker(seat.number, len(seat.crew.seats), listener, seat.stats, lines.say)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         await lines.open(channel, worker.obey, worker.stop)
         try:
-            await worker.live(self._work)
+            await worker.live(seat.crew.work)
         except DecklogError as error:
             lines.say({"kind": "failed", "text": str(error), "code": error.exit_code})
             raise
@@ -419,6 +377,11 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
         return self._signal or signal.SIGTERM
+
+
+def _of(crew: Crew, error: DecklogError) -> DecklogError:
+    """Say which crew an error is of, where there are several."""
+    return error if not crew.name else type(error)(f"{crew.name}: {error}")
 
 
 def raise_file_limit() -> None:

@@ -38,13 +38,17 @@ class Worker:
     """
 
     def __init__(
-        self, number: int, count: int, listener: socket.socket, inherited: Message, say: Callable[[Message], None]
+        self,
+        number: int,
+        count: int,
+        listener: socket.socket | None,
+        inherited: Message,
+        say: Callable[[Message], None],
     ) -> None:
         self.number = number
         """From 1."""
         self.count = count
-        self.listener = listener
-        """Bound, not listening yet."""
+        self._listener = listener
         self.inherited = inherited
         """The last `stats` of the worker whose place this one takes; empty for the first."""
         self.stats: Callable[[], Message] = dict
@@ -54,6 +58,13 @@ class Worker:
         self._early: list[Message] | None = []
         """What came before the work was ready for it."""
         self._stopping = asyncio.Event()
+
+    @property
+    def listener(self) -> socket.socket:
+        """Its socket: bound, not listening yet."""
+        if self._listener is None:
+            raise RuntimeError("this worker's crew listens nowhere")
+        return self._listener
 
     def ready(self) -> None:
         """Say that this worker serves; what was made until now will live as long as the process."""

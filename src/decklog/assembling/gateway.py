@@ -1,45 +1,37 @@
 """The gateway as a whole: what its supervisor holds and does once, whatever the number of workers.
 
-It reads policy and certificates, and reads them again (SIGHUP; certificates also when their files change); it serves
-the sums of what the workers count; it warns of certificates near their end, and says when the gateway is ready.
+It reads policy and certificates, and reads the policy again at SIGHUP; what every door's supervisor does stands in
+`decklog.assembling.doors`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import logging
 import os
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from decklog import access, listen
 from decklog.access import handing_out
+from decklog.assembling.doors import Doors
+from decklog.assembling.listener_certificates import CLIENT_CA, FRONT_PROXY_CA, Certificates
 from decklog.assembling.reloading import InForce, RefusedError, read_again, understood
-from decklog.assembling.worker import CLIENT_CA, FRONT_PROXY_CA, GatewayWorker
+from decklog.assembling.worker import GatewayWorker
 from decklog.assembly import Auditing
 from decklog.backends.intents import IntentLog
 from decklog.disk import Disk
-from decklog.errors import DecklogError
-from decklog.health import Health
-from decklog.listener_tls import Expiry, Files
-from decklog.metrics import AuditCounters, merged, restored
+from decklog.listener_tls import Files
 from decklog.policy import reader
-from decklog.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from decklog.config import GatewaySettings
-    from decklog.listener_tls import Material
+    from decklog.crew import Crew
     from decklog.worker import Worker
-
-LOOK_EVERY_S: Final = 5.0
-"""How often the files of the listener's certificates are looked at."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,39 +39,36 @@ logger = logging.getLogger(__name__)
 class AuditedGateway:
     """The gateway, as its settings ask. What can be wrong with them is raised before anything is served."""
 
+    name = "gateway"
+
     def __init__(self, settings: GatewaySettings, announce: Callable[[str], None]) -> None:
         settings.check(listen.parse_address(settings.address)[0])
         self._settings = settings
         self._announce = announce
-        self._files = Files(
-            settings.listener,
-            {CLIENT_CA: settings.listener.client_ca_file, FRONT_PROXY_CA: settings.identity.front_proxy_ca_file},
-            hosts=_names(listen.parse_address(settings.address)[0], settings.upstream.kubeconfig_out_server),
+        self.address = settings.address
+        self.workers = settings.workers
+        self.certificates = Certificates(
+            Files(
+                settings.listener,
+                {CLIENT_CA: settings.listener.client_ca_file, FRONT_PROXY_CA: settings.identity.front_proxy_ca_file},
+                hosts=_names(listen.parse_address(settings.address)[0], settings.upstream.kubeconfig_out_server),
+            )
         )
-        self._material: Material | None = self._files.read()
-        self._ends = self._material.ends() if self._material is not None else {}
-        self._expiry = Expiry()
         self._in_force = self._first_policy()
         access.from_options(settings.upstream, environ=os.environ)  # what cannot be used is told before anybody starts
         self._plumbing = Auditing(
             settings.audit, self._in_force.policy if self._in_force is not None else None
         ).plumbing
-        self._metrics_url = ""
 
     def run(self) -> signal.Signals:
         """Serve until SIGTERM or SIGINT, which is returned."""
-        settings = self._settings
-        return Supervisor(
-            self._work,
-            settings.address,
-            settings.workers,
-            on_ready=self._ready,
-            on_hangup=self._hung_up,
-            beside=self._beside,
-        ).run()
+        return Doors([self], self._settings.health, self._announce).run()
 
-    async def _work(self, worker: Worker) -> None:
-        await GatewayWorker(self._settings, self._in_force, self._files, self._material, worker).serve()
+    async def work(self, worker: Worker) -> None:
+        """Serve in one worker."""
+        await GatewayWorker(
+            self._settings, self._in_force, self.certificates.files, self.certificates.material, worker
+        ).serve()
 
     def _first_policy(self) -> InForce | None:
         options = self._settings.audit.policy
@@ -90,45 +79,14 @@ class AuditedGateway:
             logger.warning("%s", finding)
         return in_force
 
-    def _ready(self, host: str, port: int) -> None:
-        url = listen.Served(host, port, tls=self._material is not None).url
-        certificate = self._material.pair.certificate_pem if self._material is not None else b""
-        handing_out.write(self._settings.upstream, url, certificate)
-        count = self._settings.workers
-        self._announce(f"audit: {self._plumbing}, in {count} worker{'s' * (count != 1)}")
-        if self._metrics_url:
-            self._announce(f"metrics on {self._metrics_url}")
-        self._announce(f"listening on {url}")
+    def ready(self, url: str) -> list[str]:
+        """Write the kubeconfig for users, and tell."""
+        handing_out.write(self._settings.upstream, url, self.certificates.pem)
+        count = self.workers
+        return [f"audit: {self._plumbing}, in {count} worker{'s' * (count != 1)}", f"listening on {url}"]
 
-    # What runs beside the workers.
-
-    @contextlib.asynccontextmanager
-    async def _beside(self, supervisor: Supervisor) -> AsyncIterator[None]:
-        async def counted() -> AuditCounters:
-            total = merged(map(restored, await supervisor.gather()))
-            total.certificates = dict(self._ends)
-            return total
-
-        async with contextlib.AsyncExitStack() as stack:
-            await self._tell_what_others_left(supervisor)
-            if self._settings.health.address:
-                health = Health(counted, supervisor.problems)
-                served = await stack.enter_async_context(listen.serve(health, self._settings.health.address))
-                self._metrics_url = f"{served.url}/metrics"
-            looking = asyncio.create_task(self._look_after_certificates(supervisor))
-            stack.callback(looking.cancel)
-            yield
-
-    async def _look_after_certificates(self, supervisor: Supervisor) -> None:
-        while self._files.enabled:
-            for warning in self._expiry.warnings(self._ends, time.time()):
-                logger.warning("%s", warning)
-            await asyncio.sleep(LOOK_EVERY_S)
-            self._follow_certificates(supervisor)
-
-    async def _tell_what_others_left(self, supervisor: Supervisor) -> None:
+    async def begin(self) -> None:
         """Tell of workers that there were more of at an earlier start: nobody else would."""
-        del supervisor
         audit, count = self._settings.audit, self._settings.workers
         if audit.intent_path and self._in_force is not None:
             for path in _of_others(Path(audit.intent_path), count, f"{Path(audit.intent_path).name}.worker-"):
@@ -145,13 +103,13 @@ class AuditedGateway:
 
     # What is read again.
 
-    def _hung_up(self, supervisor: Supervisor) -> None:
-        supervisor.tell({"kind": "reopen"})
-        self._follow_certificates(supervisor)
+    def hung_up(self, crew: Crew) -> None:
+        """Reopen the log, and read the policy again."""
+        crew.tell({"kind": "reopen"})
         if self._in_force is not None:
-            self._follow_policy(supervisor, self._in_force)
+            self._follow_policy(crew, self._in_force)
 
-    def _follow_policy(self, supervisor: Supervisor, old: InForce) -> None:
+    def _follow_policy(self, crew: Crew, old: InForce) -> None:
         problem = refused = ""
         try:
             new = read_again(self._settings.audit.policy)
@@ -160,24 +118,12 @@ class AuditedGateway:
             logger.warning("the policy stays as it was: %s", problem)
         else:
             self._in_force = new
-            supervisor.tell({"kind": "policy", "text": base64.b64encode(new.text).decode()})
+            crew.tell({"kind": "policy", "text": base64.b64encode(new.text).decode()})
             for finding in new.warnings:
                 logger.warning("%s", finding)
             self._announce(f"the policy {self._settings.audit.policy.file} is in force (sha256 {new.sha256})")
-        if not supervisor.tell_one({"kind": "told", "in_force": new.sha256, "problem": problem, "refused": refused}):
+        if not crew.tell_one({"kind": "told", "in_force": new.sha256, "problem": problem, "refused": refused}):
             logger.warning("no worker serves just now that could write an event about the policy")
-
-    def _follow_certificates(self, supervisor: Supervisor) -> None:
-        if not self._files.changed():
-            return
-        try:
-            self._material = self._files.read()
-        except DecklogError as error:
-            logger.warning("the certificates stay as they were: %s", error)
-            return
-        self._ends = self._material.ends() if self._material is not None else {}
-        supervisor.tell({"kind": "tls"})
-        self._announce("the listener's certificates were read again")
 
 
 def _names(host: str, told: str) -> list[str]:

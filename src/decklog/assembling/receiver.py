@@ -1,30 +1,28 @@
 """The receiver as a whole: what its supervisor holds and does once, and what each worker serves with.
 
-Each worker has a journal and a quarantine of its own below the store's directory. The supervisor reads the
-certificates, again when they change, serves the sums of what the workers count, and writes the file that sends
-kube-apiserver here.
+Each worker has a journal and a quarantine of its own below the store's directory. The supervisor writes the file that
+sends kube-apiserver here; what every door's supervisor does stands in `decklog.assembling.doors`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
 import re
-import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from decklog import listen
+from decklog.assembling.doors import Doors
+from decklog.assembling.listener_certificates import CLIENT_CA, Certificates
 from decklog.disk import Disk
 from decklog.errors import DecklogError
-from decklog.health import Health
 from decklog.line_files import make_directories
-from decklog.listener_tls import Expiry, Files
-from decklog.metrics import AuditCounters, bequeathed, merged, restored, snapshot
+from decklog.listener_tls import Files
+from decklog.metrics import bequeathed, snapshot
 from decklog.receiving import handing_out
 from decklog.receiving.behind import Behind
 from decklog.receiving.bodies import Space
@@ -33,22 +31,21 @@ from decklog.receiving.server import Receiver
 from decklog.store.journal import Item, Journal, identity_of
 from decklog.store.quarantine import BODY, QUARANTINE, Quarantine
 from decklog.store.writer_files import JOURNAL
-from decklog.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import signal
     import ssl
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from decklog.config import ReceiverSettings
+    from decklog.crew import Crew
     from decklog.listener_tls import Material
     from decklog.receiving.server import Keep
     from decklog.store.items import Appended
     from decklog.worker import Message, Worker
 
-CLIENT_CA: Final = "client-ca"
 LOOK_EVERY_S: Final = 5.0
-"""How often the files of the certificates are looked at, and journals asked whether they are old enough to turn."""
+"""How often journals are asked whether they are old enough to turn."""
 _ODD: Final = re.compile(r"[^a-z0-9-]+")
 GRACE_S: Final = 3.0
 """How long bodies may go on coming after a stop."""
@@ -67,76 +64,40 @@ def writer_prefix(cluster: str) -> str:
 class StoreReceiver:
     """The receiver, as its settings ask. What can be wrong with them is raised before anything is served."""
 
+    name = "receive"
+
     def __init__(self, settings: ReceiverSettings, announce: Callable[[str], None]) -> None:
         settings.check(listen.parse_address(settings.address)[0])
         self._settings = settings
         self._announce = announce
-        self._files = Files(settings.tls, {CLIENT_CA: settings.listener.client_ca_file})
-        self._material: Material | None = self._files.read()
-        self._ends = self._material.ends() if self._material is not None else {}
-        self._expiry = Expiry()
-        self._metrics_url = ""
+        self.address = settings.address
+        self.workers = settings.workers
+        self.certificates = Certificates(Files(settings.tls, {CLIENT_CA: settings.listener.client_ca_file}))
         senders(settings)  # what cannot be used is told before anybody starts
-        _make_store(Path(settings.receiver.store))
+        make_store(Path(settings.receiver.store))
 
     def run(self) -> signal.Signals:
         """Serve until SIGTERM or SIGINT, which is returned."""
-        return Supervisor(
-            self._work,
-            self._settings.address,
-            self._settings.workers,
-            on_ready=self._ready,
-            on_hangup=self._follow_certificates,
-            beside=self._beside,
-        ).run()
+        return Doors([self], self._settings.health, self._announce).run()
 
-    async def _work(self, worker: Worker) -> None:
-        await ReceiverWorker(self._settings, self._files, self._material, worker).serve()
+    async def work(self, worker: Worker) -> None:
+        """Serve in one worker."""
+        await ReceiverWorker(self._settings, self.certificates.files, self.certificates.material, worker).serve()
 
-    def _ready(self, host: str, port: int) -> None:
-        url = listen.Served(host, port, tls=self._material is not None).url
-        certificate = self._material.pair.certificate_pem if self._material is not None else b""
-        handing_out.write(self._settings.receiver, url, certificate)
-        count = self._settings.workers
-        self._announce(f"store: {self._settings.receiver.store}, {count} worker{'s' * (count != 1)}")
-        if self._metrics_url:
-            self._announce(f"metrics on {self._metrics_url}")
-        self._announce(f"listening on {url}")
+    async def begin(self) -> None:
+        """Nothing is done once for all workers."""
 
-    @contextlib.asynccontextmanager
-    async def _beside(self, supervisor: Supervisor) -> AsyncIterator[None]:
-        async def counted() -> AuditCounters:
-            total = merged(map(restored, await supervisor.gather()))
-            total.certificates = dict(self._ends)
-            return total
+    def ready(self, url: str) -> list[str]:
+        """Write the file for kube-apiserver, and tell."""
+        handing_out.write(self._settings.receiver, url, self.certificates.pem)
+        count = self.workers
+        return [
+            f"store: {self._settings.receiver.store}, {count} worker{'s' * (count != 1)}",
+            f"listening on {url}",
+        ]
 
-        async with AsyncExitStack() as stack:
-            if self._settings.health.address:
-                health = Health(counted, supervisor.problems)
-                served = await stack.enter_async_context(listen.serve(health, self._settings.health.address))
-                self._metrics_url = f"{served.url}/metrics"
-            looking = asyncio.create_task(self._look_after_certificates(supervisor))
-            stack.callback(looking.cancel)
-            yield
-
-    async def _look_after_certificates(self, supervisor: Supervisor) -> None:
-        while self._files.enabled:
-            for warning in self._expiry.warnings(self._ends, time.time()):
-                logger.warning("%s", warning)
-            await asyncio.sleep(LOOK_EVERY_S)
-            self._follow_certificates(supervisor)
-
-    def _follow_certificates(self, supervisor: Supervisor) -> None:
-        if not self._files.changed():
-            return
-        try:
-            self._material = self._files.read()
-        except DecklogError as error:
-            logger.warning("the certificates stay as they were: %s", error)
-            return
-        self._ends = self._material.ends() if self._material is not None else {}
-        supervisor.tell({"kind": "tls"})
-        self._announce("the listener's certificates were read again")
+    def hung_up(self, crew: Crew) -> None:
+        """Nothing is read again but certificates, and tokens by the workers themselves."""
 
 
 class ReceiverWorker:
@@ -281,7 +242,8 @@ def _left_by_others(folder: Path, prefix: str, count: int) -> list[str]:
     return found
 
 
-def _make_store(path: Path) -> None:
+def make_store(path: Path) -> None:
+    """Make the directory of a store. Raises DecklogError if it cannot be used."""
     try:
         make_directories(Disk(), path)
     except OSError as error:

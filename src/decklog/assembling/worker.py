@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from decklog import access
+from decklog.assembling.listener_certificates import CLIENT_CA, FRONT_PROXY_CA
 from decklog.assembling.reloading import RefusedError, reload_event, understood
 from decklog.assembly import Auditing
 from decklog.audit.sink import DeliveryError
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
     from decklog.metrics import AuditCounters
     from decklog.worker import Message, Worker
 
-CLIENT_CA: Final = "client-ca"
-FRONT_PROXY_CA: Final = "requestheader-client-ca"
 GRACE_S: Final = 1.5
 """How long requests may go on after a stop; with what backends take to drain, the end comes within ten seconds."""
 
