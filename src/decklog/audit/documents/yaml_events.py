@@ -35,6 +35,13 @@ class Raw:
     children: list[Raw] = field(default_factory=list)
     target: Raw | None = None
     """What an alias stands for."""
+    start: int = 0
+    """Where it begins, its anchor and tag included; in characters of the text without its byte order mark."""
+    end: int = 0
+    """Behind it; a block collection, and a block scalar, end where the next thing begins."""
+    style: str = ""
+    """``flow`` or ``block`` of a collection; of a scalar, how it is quoted: ``'``, ``"``, ``|``, ``>``, or nothing."""
+    anchor: str = ""
 
 
 class Events:
@@ -81,8 +88,9 @@ def _compose(events: Iterator[Any]) -> Raw | None:
                 raise _other_version(event)
             case yaml.StreamEndEvent():
                 return None
-            case yaml.CollectionEndEvent():
+            case yaml.CollectionEndEvent(end_mark=mark):
                 node = open_nodes.pop()
+                node.end = mark.index if mark else node.start
             case yaml.NodeEvent():
                 node = _raw(event, anchors)
                 count += 1
@@ -109,13 +117,16 @@ def _raw(event: Any, anchors: dict[str, Raw]) -> Raw:
         if event.anchor not in anchors:
             text = f"the alias *{event.anchor} has no anchor: a text that begins with * has to be quoted"
             raise Unreadable(at, text, f"yaml: unknown anchor '{event.anchor}' referenced")
-        return Raw("alias", at, text=event.anchor, target=anchors[event.anchor])
-    if isinstance(event, yaml.ScalarEvent):
-        node = Raw("scalar", at, event.value, event.tag, event.implicit[0])
+        node = Raw("alias", at, text=event.anchor, target=anchors[event.anchor])
+    elif isinstance(event, yaml.ScalarEvent):
+        node = Raw("scalar", at, event.value, event.tag, event.implicit[0], style=event.style or "")
     else:
-        node = Raw("mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence", at)
-    if event.anchor is not None:
+        kind = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
+        node = Raw(kind, at, style="flow" if event.flow_style else "block")
+    node.start, node.end = event.start_mark.index, event.end_mark.index
+    if event.anchor is not None and node.kind != "alias":
         anchors[event.anchor] = node
+        node.anchor = event.anchor
     return node
 
 
