@@ -184,14 +184,7 @@ class Journal:
         return [self._repair(path) for path in paths if not writer_files.is_finished(self._disk, path)]
 
     def _repair(self, path: Path) -> Repaired:
-        done = writer_files.repair(self._disk, path, self.cluster)
-        if done.cut:
-            logger.warning("journal: %d bytes that were never acknowledged are cut off %s", done.cut, path)
-        if done.missing:
-            logger.error("journal: %d bytes that were stored are missing at the end of %s", done.missing, path)
-        if done.recomputed:
-            logger.info("journal: the checksums of %d events in %s are computed again", done.recomputed, path)
-        return done
+        return writer_files.repair(self._disk, path, self.cluster)
 
     def _sweep(self, left: Sequence[int]) -> None:
         """Remove segments that never held an event; now that a newer one keeps the number."""

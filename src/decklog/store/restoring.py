@@ -80,7 +80,7 @@ def restore(store: Path, disk: Disk, engine: Engine, clock: Callable[[], float])
 
 
 def fits_its_name(path: Path, disk: Disk) -> bool | None:
-    """Tell whether a file among the segments is what its name says; None: no segment has such a name. Raises OSError."""
+    """Tell whether a segment is what its name says; None: its name is not that of one. Raises OSError."""
     name = _NAME.fullmatch(path.name)
     return digest(disk, path)[0].startswith(name[3]) if name is not None else None
 

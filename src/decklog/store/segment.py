@@ -29,7 +29,7 @@ from zlib import crc32
 
 from decklog import line_files
 from decklog.errors import DecklogError
-from decklog.store import catalog, checksums, reading, writer_files
+from decklog.store import adopting, catalog, checksums, reading, writer_files
 from decklog.store.catalog import BLOCK_BYTES, SEALED, SEGMENTS, Catalog, SealedJournal, Segment
 
 if TYPE_CHECKING:
@@ -197,10 +197,11 @@ class Sealed:
 
 
 def seal(work: Maintenance, engine: Engine) -> Sealed:
-    """Seal every finished journal segment. Raises OSError, DecklogError.
+    """Seal every finished journal segment, and those that nobody will finish any more. Raises OSError, DecklogError.
 
     While DuckDB writes some, the next is read; DuckDB leaves Python alone meanwhile.
     """
+    adopting.adopt(work)
     done = _Sealing(work, engine)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sealing") as writing:
         for journal in waiting(work):

@@ -9,7 +9,9 @@ there is room: it was never acknowledged.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -30,12 +32,16 @@ SUFFIX: Final = ".ndjson"
 TORN: Final = ".torn"
 CLUSTER: Final = "cluster"
 LOCK: Final = "lock"
+LOCK_WAIT_S: Final = 1.0
+_LOCK_AGAIN_S: Final = 0.02
 _DIGITS: Final = 10
 _CHUNK: Final = 1 << 20
 _NAME_BYTES: Final = 4096
 _LEVELS: Final = 3
 """Folder, journal, store."""
 _FRESH: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,20 @@ def make_folder(disk: Disk, folder: Path) -> None:
 
 
 def take_lock(disk: Disk, folder: Path) -> int:
-    """Take the folder for this process; gives what to close. Raises DecklogError if another one has it."""
+    """Take the folder for this process; gives what to close. Raises DecklogError if another one has it.
+
+    Waits a moment: maintenance may be looking whether the journal has an owner.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while (fd := try_lock(disk, folder)) is None:
+        if time.monotonic() > deadline:
+            raise DecklogError(f"the journal {folder} is in use by another process: give each its own")
+        time.sleep(_LOCK_AGAIN_S)
+    return fd
+
+
+def try_lock(disk: Disk, folder: Path) -> int | None:
+    """Take the folder for this process; gives what to close. None: another one has it. Raises OSError."""
     fd = disk.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         free = line_files.lock(fd)
@@ -95,7 +114,7 @@ def take_lock(disk: Disk, folder: Path) -> int:
         raise
     if not free:
         disk.close(fd)
-        raise DecklogError(f"the journal {folder} is in use by another process: give each its own")
+        return None
     return fd
 
 
@@ -164,7 +183,7 @@ def is_finished(disk: Disk, segment: Path) -> bool:
 
 
 def repair(disk: Disk, segment: Path, cluster: str) -> Repaired:
-    """Cut off what was never acknowledged, compute missing checksums, finish the segment. Raises OSError.
+    """Cut off what was never acknowledged, compute missing checksums, finish the segment; tell of it. Raises OSError.
 
     Lines that have a checksum were synced before it was written. Of the others, those up to the first hole (a NUL: the
     disk has a later write, not an earlier one) are kept; whole lines of the last group may be among them that nobody
@@ -189,7 +208,18 @@ def repair(disk: Disk, segment: Path, cluster: str) -> Repaired:
     _write_sums(disk, segment, (*groups, *fresh), good)
     recomputed = sum(group.count for group in fresh)
     events = recomputed + sum(group.count for group in groups)
-    return Repaired(segment, size - good, recomputed, max(0, recorded - size), events)
+    done = Repaired(segment, size - good, recomputed, max(0, recorded - size), events)
+    _tell(done)
+    return done
+
+
+def _tell(done: Repaired) -> None:
+    if done.cut:
+        logger.warning("journal: %d bytes that were never acknowledged are cut off %s", done.cut, done.path)
+    if done.missing:
+        logger.error("journal: %d bytes that were stored are missing at the end of %s", done.missing, done.path)
+    if done.recomputed:
+        logger.info("journal: the checksums of %d events in %s are computed again", done.recomputed, done.path)
 
 
 def _write_sums(disk: Disk, segment: Path, groups: Sequence[Group], size: int) -> None:
