@@ -74,10 +74,19 @@ class WebDoor:
         """Serve until SIGTERM or SIGINT, which is returned."""
         async with AsyncExitStack() as stack:
             readings = Readings(await self._keeper(stack))
-            pages = Pages(
-                self.data, readings, settings={"policy": self._settings.policy, "store": self._settings.store}
-            )
+            pages = Pages(self.data, readings, settings=self._told())
             return await self._serve(pages)
+
+    def _told(self) -> dict[str, Any]:
+        """Give what pages may show besides the data."""
+        listener = self._settings.listener
+        files = (("the certificate", listener.certificate_file), ("the clients' authority", listener.client_ca_file))
+        return {
+            "policy": self._settings.policy,
+            "store": self._settings.store,
+            "metrics": self._settings.web.metrics,
+            "certificates": tuple((name, path) for name, path in files if path),
+        }
 
     async def _serve(self, pages: Pages) -> signal.Signals:
         one_time = OneTime(self._tell_token) if self._readers is None else None

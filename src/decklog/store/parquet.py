@@ -94,6 +94,10 @@ class Engine:
         """Give the same database and directory to another thread."""
         return Engine(self.connection.cursor(), self.folder, self._numbers)
 
+    def interrupt(self) -> None:
+        """End what runs in another thread; it raises there."""
+        self.connection.interrupt()
+
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run SQL of ours; raises DecklogError."""
         try:

@@ -29,6 +29,19 @@ class WebOptions:
         help="Record in the store who has read what. Of files nothing is recorded.",
     )
 
+    metrics_urls: str = option(
+        "--metrics-url",
+        "",
+        "Where receiver and gateway tell what they have counted, with commas between: http://127.0.0.1:9090/metrics. "
+        "The status page shows it.",
+        metavar="URLS",
+    )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The addresses of other doors' counters."""
+        return tuple(part.strip() for part in self.metrics_urls.split(",") if part.strip())
+
     @property
     def hosts(self) -> frozenset[str]:
         """The names, in lower case."""
