@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from ask import hostile_lines as hostile
 from ask.logs import event, life, ref
+from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes
 from decklog.ask.requests import merge
 from decklog.ask.scan import scan
-from decklog.ask.sifting import HEAD, TooMuchError
+from decklog.ask.sifting import HEAD
 from decklog.audit.event import Stage
 from decklog.audit.query import Pattern, Query, ResourcePattern
 from decklog.audit.wire import encode_line

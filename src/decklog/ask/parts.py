@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from decklog.ask.bytesearch import blocks
 from decklog.ask.sifting import HEAD
 from decklog.sources.lines import CHUNK_BYTES, DamagedError, chunks
 from decklog.sources.places import STANDARD_INPUT
@@ -17,6 +18,7 @@ from decklog.sources.places import STANDARD_INPUT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from decklog.ask.bytesearch import Block
     from decklog.sources.places import Place
 
 HELD_OPEN: Final = 256
@@ -82,7 +84,15 @@ class Part:
         except DamagedError as error:
             self.damage.append(f"{self.log.name}: {error}")
         except OSError as error:
-            self.damage.append(f"{self.log.name}: cannot be read ({error.strerror or error})")
+            self.cannot_be_read(error)
+
+    def cannot_be_read(self, error: OSError) -> None:
+        """Say why there is no more to read."""
+        self.damage.append(f"{self.log.name}: cannot be read ({error.strerror or error})")
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the part's lines, unpacked, as `bytesearch.blocks` gives them; raises TooMuchError."""
+        return blocks(_Copied(self.pieces()) if self.log.packed else _Filler(self), self.log.sizes.piece)
 
     def _plain(self) -> Iterator[bytes]:
         log = self.log
@@ -91,6 +101,43 @@ class Part:
         while place < end and (piece := os.pread(log.descriptor, _to_line_end(log, place, end) - place, place)):
             place += len(piece)
             yield piece
+
+
+class _Filler:
+    """Reads a part of a file that is not packed into memory that it is given."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._place = -1
+        self._end = 0
+
+    def __call__(self, memory: memoryview) -> int:
+        part, log = self._part, self._part.log
+        try:
+            if self._place < 0:
+                self._place, self._end = _line_start(log, part.start), _line_start(log, part.end)
+            read = os.preadv(log.descriptor, [memory[: max(self._end - self._place, 0)]], self._place)
+        except OSError as error:
+            part.cannot_be_read(error)
+            return 0
+        self._place += read
+        return read
+
+
+class _Copied:
+    """Copies pieces into memory that it is given."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def __call__(self, memory: memoryview) -> int:
+        if not self._left:
+            self._left = memoryview(next(self._pieces, b""))
+        size = min(len(memory), len(self._left))
+        memory[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
 
 
 def _to_line_end(log: Log, place: int, end: int) -> int:

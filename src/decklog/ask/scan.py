@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.prefilter import Sieve
-from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, TooMuchError, decode
+from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, decode
 from decklog.sources.reader import read
 from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
 
@@ -99,7 +100,7 @@ class _Scanning:
             return ByQuestion(sieve, queries, part, declared=self._declared).sift()
 
         def second(place: int) -> list[NumberedLine]:
-            return ByAuditId(self._audit_ids, self._first[place].blocks).sift(self._parts[place].pieces()).kept
+            return ByAuditId(self._audit_ids, self._first[place].blocks).sift(self._parts[place].blocks()).kept
 
         self._first = fork_map(first, self._parts, self._processes)
         self._audit_ids = frozenset[str]().union(*(found.audit_ids for found in self._first))

@@ -14,17 +14,16 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from decklog.ask.bytesearch import Block
+from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.prefilter import hides, hiding, is_plain, needle, window
 from decklog.audit.query import Pattern
-from decklog.errors import DecklogError
-from decklog.sources.lines import MAX_LINE_BYTES
 from decklog.sources.reader import records_of
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from decklog.ask.bytesearch import Block
     from decklog.ask.parts import Part
     from decklog.ask.prefilter import Sieve
     from decklog.audit.query import Query
@@ -49,10 +48,6 @@ NumberedLine = tuple[int, bytes]
 Span = tuple[int, int]
 
 
-class TooMuchError(DecklogError):
-    """The question is about so many lines, or so odd ones, that reading every line answers it better."""
-
-
 @dataclass(slots=True)
 class Sifted:
     """What one sifting found in one part. Line numbers count from the part's beginning, from 1."""
@@ -75,34 +70,6 @@ class Sifted:
         if self.kept_bytes > KEPT_BYTES:
             raise TooMuchError("too many lines to keep")
         self.kept.append((number, line))
-
-
-def blocks(pieces: Iterable[bytes]) -> Iterator[Block]:
-    """Cut a stream into blocks of whole lines.
-
-    Nothing is copied but the lines on which pieces meet. TooMuchError for a line that is too long to keep.
-    """
-    begun: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        start = 0
-        if begun:
-            start = piece.find(b"\n") + 1
-            begun.append(piece[: start or len(piece)])
-            size += len(begun[-1])
-            if size > MAX_LINE_BYTES:
-                raise TooMuchError("a line is too long")
-            if not start:
-                continue
-            yield Block(b"".join(begun), 0, size)
-            begun.clear()
-        end = piece.rfind(b"\n") + 1
-        if end > start:
-            yield Block(piece, start, end)
-        if (rest := piece[max(start, end) :]) != b"":
-            begun, size = [rest], len(rest)
-    if begun:
-        yield Block(b"".join(begun), 0, size)
 
 
 def decode(
@@ -133,25 +100,26 @@ class ByQuestion:
         passed = 0
         sampled = 0
         first = last = b""
-        for block in blocks(self._part.pieces()):
-            text, start, end = block.text, block.start, block.end
-            if sampled < SAMPLE_BYTES and end - start > sampled:  # a block may be a single line
-                sampled = end - start
+        for block in self._part.blocks():
+            text, end = block.text, block.end
+            if sampled < SAMPLE_BYTES and end > sampled:  # a block may be a single line
+                sampled = end
                 self._anchors = self._sieve.anchors(block)
                 self._hiding = hiding(self._anchors)
             spans: dict[int, int] = {}
             before = found.decoded
-            lines, blank = _survey(text, start, end, spans, self._part.log.head)
+            lines, blank = _survey(block, spans, self._part.log.head)
             spans.update(_hidden(block, self._hiding))
             suspects = set(spans)
             for anchor in self._anchors:
                 spans.update(block.lines_with(anchor))
-            self._take(found, _numbered(text, start, found.lines, spans), suspects)
+            if spans:
+                self._take(found, _numbered(block, found.lines, spans), suspects)
             found.blocks.append(lines)
             found.lines += lines
             passed += lines - blank - (found.decoded - before)
-            first = first or text[start : text.find(b"\n", start, end)]
-            last = text[text.rfind(b"\n", start, end - 1) + 1 or start : end]
+            first = first or block.line(0, text.find(b"\n", 0, end))
+            last = block.line(text.rfind(b"\n", 0, end - 1) + 1, end)
         found.coverage.lines += passed
         found.coverage.undecoded = passed
         found.coverage.problems += self._part.damage
@@ -203,14 +171,15 @@ class ByAuditId:
         self._hiding = hiding(self._windows) if few else None
         self._block_lines = block_lines
 
-    def sift(self, pieces: Iterable[bytes]) -> Sifted:
+    def sift(self, blocks: Iterable[Block]) -> Sifted:
         """Keep the lines of the requests; a few others may be among them."""
         found = Sifted()
-        for block, lines in zip(blocks(pieces), self._block_lines, strict=False):
+        for block, lines in zip(blocks, self._block_lines, strict=False):
             spans = self._look(block)
             spans.update(_hidden(block, self._hiding))
-            for number, _, line in _numbered(block.text, block.start, found.lines, spans):
-                found.keep(number, line)
+            if spans:
+                for number, _, line in _numbered(block, found.lines, spans):
+                    found.keep(number, line)
             found.lines += lines
         return found
 
@@ -218,7 +187,7 @@ class ByAuditId:
         return {begin: stop for one in self._windows for begin, stop in block.lines_with(one)}
 
     def _each_line(self, block: Block) -> dict[int, int]:
-        text, start, end = block.text, block.start, block.end
+        text, start, end = block.text, 0, block.end
         find, rfind = text.find, text.rfind
         spans = {}
         while start < end:
@@ -227,7 +196,7 @@ class ByAuditId:
             key = find(_ID_KEY, start, stop)
             value = key + len(_ID_KEY) + 1
             plain = key >= 0 and text[value - 1 : value + 1] == b':"' and rfind(_ID_KEY, start, stop) == key
-            if not plain or text[value : find(b'"', value + 1, stop) + 1] in self._quoted:
+            if not plain or block.line(value, find(b'"', value + 1, stop) + 1) in self._quoted:
                 spans[start] = stop
             start = stop + 1
         return spans
@@ -242,19 +211,24 @@ def _stretch(coverage: Coverage, head: bytes, *lines: bytes) -> None:
                     coverage.stretch(record.event.stage_timestamp)
 
 
-def _survey(block: bytes, start: int, end: int, odd: dict[int, int], head: bytes) -> Span:
+def _survey(block: Block, odd: dict[int, int], head: bytes) -> Span:
     """Count lines and blank lines; put those that begin unlike an event into `odd`."""
-    find, startswith = block.find, block.startswith
+    text, start, end = block.text, 0, block.end
+    find, is_here = text.find, text.startswith
+    next_head = b"\n" + head
     lines = blank = 0
     while start < end:
         stop = find(b"\n", start, end)
-        lines += 1
-        if not startswith(head, start):
+        if not is_here(head, start):
             line_end = end if stop < 0 else stop
-            if block[start:line_end].strip():
+            if text[start:line_end].strip():
                 odd[start] = line_end
             else:
                 blank += 1
+        while is_here(next_head, stop):  # nearly all lines are gone through here
+            lines += 1
+            stop = find(b"\n", stop + 1, end)
+        lines += 1
         if stop < 0:
             break
         start = stop + 1
@@ -263,7 +237,7 @@ def _survey(block: bytes, start: int, end: int, odd: dict[int, int], head: bytes
 
 def _hidden(block: Block, needles: tuple[bytes, ...] | None) -> Iterator[Span]:
     """Give the lines that hide something of what is looked for; `needles` are `prefilter.hiding`'s."""
-    text, start, end = block.text, block.start, block.end
+    text, start, end = block.text, 0, block.end
     if needles is not None:
         for one in needles:
             yield from (span for span in block.lines_with(one) if hides(text, *span))
@@ -276,10 +250,11 @@ def _hidden(block: Block, needles: tuple[bytes, ...] | None) -> Iterator[Span]:
         start = stop + 1
 
 
-def _numbered(block: bytes, start: int, before: int, spans: dict[int, int]) -> Iterator[tuple[int, int, bytes]]:
+def _numbered(block: Block, before: int, spans: dict[int, int]) -> Iterator[tuple[int, int, bytes]]:
     """Give the lines at `spans` in order: number, start, contents; `before` lines stand before the block."""
     number = before + 1
+    start = 0
     for begin in sorted(spans):
-        number += block.count(b"\n", start, begin)
+        number += block.text.count(b"\n", start, begin)
         start = begin
-        yield number, begin, block[begin : spans[begin]]
+        yield number, begin, block.line(begin, spans[begin])

@@ -22,10 +22,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import HELD_OPEN, Log, Sizes
 from decklog.ask.prefilter import Sieve, hides
-from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, TooMuchError
+from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted
 from decklog.ask.stored_sql import ANY, lasting, narrowed, within
 from decklog.ask.tally import add_coverage
 from decklog.audit.query_sql import Condition
@@ -199,7 +200,7 @@ class _Journals:
     def _some(self, ids: frozenset[str], coverage: Coverage) -> list[_Found]:
         """Sift again, by audit IDs. Raises TooMuchError."""
         kept = [
-            ByAuditId(ids, first.blocks).sift(part.pieces()).kept if ids else []
+            ByAuditId(ids, first.blocks).sift(part.blocks()).kept if ids else []
             for (part, _), first in zip(self._parts, self._first, strict=True)
         ]
         found: list[_Found] = []
