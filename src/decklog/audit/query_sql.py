@@ -58,13 +58,46 @@ class Condition(Struct, frozen=True):
     parameters: tuple[str | int, ...] = ()
 
 
-def where(query: Query) -> Condition:
-    """Give the condition that holds for the events that `query` matches, and for no others."""
-    parts = [part for part in _parts(query) if part.sql]
+class Columns(Struct, frozen=True, kw_only=True):
+    """How SQL gives what a Query asks about: expressions that are never NULL, but for the times."""
+
+    verb: str
+    user: str
+    user_groups: str
+    other: str
+    """The impersonated user."""
+    other_groups: str
+    namespace: str
+    named: str
+    """The name in the object reference."""
+    name: str
+    """The name as `query.object_name` finds it."""
+    resource: str
+    api_group: str
+    subresource: str
+    audit_id: str
+    user_agent: str
+    uri: str
+    source_ips: str
+    code: str
+    stage: str
+    level: str
+    decision: str
+    annotations: str
+    """A list of key and value."""
+    received: str
+    staged: str
+    took: str
+    """Microseconds."""
+    moment: str = "?"
+    """How a MicroTime becomes what the times are."""
+    line: str = LINE
+
+
+def where(query: Query, columns: Columns | None = None) -> Condition:
+    """Give the condition that holds for the events that `query` matches, and for no others; by default over `WIRE`."""
+    parts = [part for part in _Conditions(columns or WIRE).parts(query) if part.sql]
     return _joined(" AND ", parts) if parts else Condition("TRUE")
-
-
-# Columns
 
 
 def _text(column: str) -> str:
@@ -75,26 +108,36 @@ def _list(column: str) -> str:
     return f"coalesce({column}, [])"
 
 
-_USER_NAME: Final = _text('"user".username')
-_USER_GROUPS: Final = _list('"user".groups')
-_OTHER_NAME: Final = _text('"impersonatedUser".username')
-_OTHER_GROUPS: Final = _list('"impersonatedUser".groups')
-_NAMESPACE: Final = _text("objectRef.namespace")
 _REF_NAME: Final = _text("objectRef.name")
-_RESOURCE: Final = _text("objectRef.resource")
-_API_GROUP: Final = _text("objectRef.apiGroup")
-_SUBRESOURCE: Final = _text("objectRef.subresource")
 _MADE: Final = "json_type(responseObject, '$.metadata.name') = 'VARCHAR'"
-_NAME: Final = (
-    f"(CASE WHEN objectRef IS NOT NULL AND {_REF_NAME} = '' AND verb = 'create' AND stage = 'ResponseComplete'"
-    f" AND {_MADE} THEN json_extract_string(responseObject, '$.metadata.name') ELSE {_REF_NAME} END)"
+WIRE: Final = Columns(
+    verb=_text("verb"),
+    user=_text('"user".username'),
+    user_groups=_list('"user".groups'),
+    other=_text('"impersonatedUser".username'),
+    other_groups=_list('"impersonatedUser".groups'),
+    namespace=_text("objectRef.namespace"),
+    named=_REF_NAME,
+    name=f"(CASE WHEN objectRef IS NOT NULL AND {_REF_NAME} = '' AND verb = 'create' AND stage = 'ResponseComplete'"
+    f" AND {_MADE} THEN json_extract_string(responseObject, '$.metadata.name') ELSE {_REF_NAME} END)",
+    resource=_text("objectRef.resource"),
+    api_group=_text("objectRef.apiGroup"),
+    subresource=_text("objectRef.subresource"),
+    audit_id=_text("auditID"),
+    user_agent=_text("userAgent"),
+    uri="requestURI",
+    source_ips=_list("sourceIPs"),
+    code="coalesce(responseStatus.code, 0)",
+    stage=_text("stage"),
+    level=_text("level"),
+    decision=f"coalesce(annotations['{DECISION}'], '')",
+    annotations="coalesce(map_entries(annotations), [])",
+    received="requestReceivedTimestamp",
+    staged="stageTimestamp",
+    took="date_diff('microsecond', try_cast(requestReceivedTimestamp AS TIMESTAMP),"
+    " try_cast(stageTimestamp AS TIMESTAMP))",
 )
-_MANAGER: Final = (
-    "coalesce(try(url_decode(replace(regexp_extract(requestURI, '[?&]fieldManager=([^&]*)', 1), '+', ' '))), '')"
-)
-_TOOK: Final = (
-    "date_diff('microsecond', try_cast(requestReceivedTimestamp AS TIMESTAMP), try_cast(stageTimestamp AS TIMESTAMP))"
-)
+"""The columns of `COLUMNS`."""
 
 _HEX: Final = "[0-9a-fA-F]{1,4}"
 _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -102,72 +145,112 @@ _IPV4: Final = f"({_OCTET}\\.){{3}}{_OCTET}"
 _IPV6: Final = f"({_HEX}:){{7}}{_HEX}|(({_HEX}:){{0,6}}{_HEX})?::(({_HEX}:){{0,6}}{_HEX})?"
 _GROUPS_OF_IPV6: Final = "len(list_filter(string_split(a, ':'), lambda g: g <> ''))"
 _WHOLE_IPV6: Final = f"trim(replace(a, '::', ':' || repeat('0:', 8 - {_GROUPS_OF_IPV6})), ':')"
-_KEYS: Final = (
-    f"list_transform({_list('sourceIPs')}, lambda a: CASE WHEN regexp_full_match(a, '{_IPV4}')"
+_KEY_OF_ADDRESS: Final = (
+    f"CASE WHEN regexp_full_match(a, '{_IPV4}')"
     " THEN '4' || array_to_string(list_transform(string_split(a, '.'), lambda o: lpad(o, 3, '0')), '')"
     f" WHEN regexp_full_match(a, '{_IPV6}') AND {_GROUPS_OF_IPV6} <= 8 - contains(a, '::')::INTEGER"
     f" THEN '6' || array_to_string(list_transform(string_split({_WHOLE_IPV6}, ':'),"
-    " lambda g: lpad(lower(g), 4, '0')), '') ELSE '' END)"
+    " lambda g: lpad(lower(g), 4, '0')), '') ELSE '' END"
 )
-"""The addresses of the event as keys: what `networks.address_key` makes of them."""
+"""Of the address `a`: what `networks.address_key` makes of it."""
 
 
-# Fields
+class _Conditions:
+    """Conditions over some columns."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._of = columns
+
+    def parts(self, query: Query) -> Iterator[Condition]:
+        """Give the conditions that hold together."""
+        of = self._of
+        yield _admitted(query.verbs, _one(of.verb))
+        yield _admitted(query.resources, self._resource)
+        yield _admitted(query.subresources, _one(of.subresource))
+        yield _admitted(query.users, _one(of.user))
+        yield _admitted(query.audit_ids, _one(of.audit_id))
+        yield _admitted(query.user_agents, _one(of.user_agent))
+        yield _admitted(query.field_managers, _one(_manager(of.uri)))
+        yield _admitted(query.paths, _one(f"split_part({of.uri}, '?', 1)"))
+        yield _admitted(query.source_ips, self._network)
+        yield self._object(query)
+        yield _admitted(query.impersonated, _one(of.other))
+        yield _admitted(query.groups, self._group)
+        yield _admitted(query.codes, self._code)
+        yield _admitted(query.stages, _one(of.stage))
+        yield _admitted(query.levels, _one(of.level))
+        yield _admitted(query.decisions, _one(of.decision))
+        yield _admitted(query.annotations, self._annotation)
+        yield from self._times(query)
+        if query.human is not None:
+            yield self._human(wanted=query.human)
+        if query.texts:
+            needles = [each.decode("utf-8", "replace") for text in query.texts for each in spellings(text)]
+            yield _joined(" OR ", [Condition(f"contains({of.line}, ?)", (each,)) for each in needles])
+
+    def _times(self, query: Query) -> Iterator[Condition]:
+        of = self._of
+        if query.until is not None:
+            yield Condition(f"coalesce({of.received} < {of.moment}, FALSE)", (query.until,))
+        if query.after is not None:
+            yield Condition(f"coalesce({of.received} >= {of.moment}, FALSE)", (query.after,))
+        if query.since is not None:
+            yield Condition(f"coalesce(coalesce({of.staged}, {of.received}) >= {of.moment}, FALSE)", (query.since,))
+        for limit, sign in ((query.slower_than_us, ">"), (query.faster_than_us, "<")):
+            if limit is not None:
+                yield Condition(f"({of.stage} <> 'RequestReceived' AND coalesce({of.took} {sign} ?, FALSE))", (limit,))
+
+    def _object(self, query: Query) -> Condition:
+        of = self._of
+        named = [_admitted(query.namespaces, _one(of.namespace)), _admitted(query.names, _one(of.name))]
+        exact = _joined(" AND ", [part for part in named if part.sql])
+        if not query.reach or not exact.sql:
+            return exact
+        verbs = ", ".join(f"'{verb}'" for verb in sorted(COLLECTION_VERBS))
+        space = named[0].sql or "TRUE"
+        collective = f"{of.verb} IN ({verbs}) AND {of.named} = ''"
+        sql = f"(CASE WHEN {collective} THEN ({of.namespace} = '' OR {space}) ELSE {exact.sql} END)"
+        return Condition(sql, (*named[0].parameters, *exact.parameters))
+
+    def _human(self, *, wanted: bool) -> Condition:
+        return Condition(f"({self._of.user} <> '' AND {'' if wanted else 'NOT '}{human(self._of)})")
+
+    def _group(self, pattern: Pattern) -> Condition:
+        return _any_of(f"list_concat({self._of.user_groups}, {self._of.other_groups})", _covered("x", pattern))
+
+    def _network(self, pattern: NetworkPattern) -> Condition:
+        keys = f"list_transform({self._of.source_ips}, lambda a: {_KEY_OF_ADDRESS})"
+        return _any_of(keys, Condition("x BETWEEN ? AND ?", (pattern.low, pattern.high)))
+
+    def _annotation(self, pattern: AnnotationPattern) -> Condition:
+        parts = [_covered("x.key", pattern.key)]
+        if pattern.value is not None:
+            parts.append(_covered("x.value", pattern.value))
+        return _any_of(self._of.annotations, _joined(" AND ", parts))
+
+    def _code(self, pattern: CodePattern) -> Condition:
+        return Condition(f"({self._of.code} BETWEEN ? AND ?)", (pattern.low, pattern.high))
+
+    def _resource(self, pattern: ResourcePattern) -> Condition:
+        of = self._of
+        parts = [_covered(of.resource, pattern.resource)]
+        if pattern.group is not None:
+            parts.append(Condition(f"{of.api_group} = ?", (pattern.group,)))
+        if pattern.subresource is not None:
+            covered = _bracketed(_covered(of.subresource, pattern.subresource))
+            is_not = pattern.subresource.negated
+            parts.append(Condition(f"NOT {covered.sql}", covered.parameters) if is_not else covered)
+        return _joined(" AND ", parts)
 
 
-def _parts(query: Query) -> Iterator[Condition]:
-    yield _admitted(query.verbs, _one(_text("verb")))
-    yield _admitted(query.resources, _resource)
-    yield _admitted(query.subresources, _one(_SUBRESOURCE))
-    yield _admitted(query.users, _one(_USER_NAME))
-    yield _admitted(query.audit_ids, _one(_text("auditID")))
-    yield _admitted(query.user_agents, _one(_text("userAgent")))
-    yield _admitted(query.field_managers, _one(_MANAGER))
-    yield _admitted(query.paths, _one("split_part(requestURI, '?', 1)"))
-    yield _admitted(query.source_ips, _network)
-    yield _object(query)
-    yield _admitted(query.impersonated, _one(_OTHER_NAME))
-    yield _admitted(query.groups, _group)
-    yield _admitted(query.codes, _code)
-    yield _admitted(query.stages, _one(_text("stage")))
-    yield _admitted(query.levels, _one(_text("level")))
-    yield _admitted(query.decisions, _decision)
-    yield _admitted(query.annotations, _annotation)
-    yield from _times(query)
-    if query.human is not None:
-        yield _human(wanted=query.human)
-    if query.texts:
-        needles = [each.decode("utf-8", "replace") for text in query.texts for each in spellings(text)]
-        yield _joined(" OR ", [Condition(f"contains({LINE}, ?)", (each,)) for each in needles])
+def human(of: Columns) -> str:
+    """Give the condition that a person made the request: `query.is_human`, for who was authenticated."""
+    return f"({_person(of.user, of.user_groups)} OR {_person(of.other, of.other_groups)})"
 
 
-def _times(query: Query) -> Iterator[Condition]:
-    if query.until is not None:
-        yield Condition("coalesce(requestReceivedTimestamp < ?, FALSE)", (query.until,))
-    if query.after is not None:
-        yield Condition("coalesce(requestReceivedTimestamp >= ?, FALSE)", (query.after,))
-    if query.since is not None:
-        yield Condition("coalesce(coalesce(stageTimestamp, requestReceivedTimestamp) >= ?, FALSE)", (query.since,))
-    for limit, sign in ((query.slower_than_us, ">"), (query.faster_than_us, "<")):
-        if limit is not None:
-            yield Condition(f"(stage <> 'RequestReceived' AND coalesce({_TOOK} {sign} ?, FALSE))", (limit,))
-
-
-def _object(query: Query) -> Condition:
-    named = [_admitted(query.namespaces, _one(_NAMESPACE)), _admitted(query.names, _one(_NAME))]
-    exact = _joined(" AND ", [part for part in named if part.sql])
-    if not query.reach or not exact.sql:
-        return exact
-    verbs = ", ".join(f"'{verb}'" for verb in sorted(COLLECTION_VERBS))
-    space = named[0].sql or "TRUE"
-    collective = f"{_text('verb')} IN ({verbs}) AND {_REF_NAME} = ''"
-    sql = f"(CASE WHEN {collective} THEN ({_NAMESPACE} = '' OR {space}) ELSE {exact.sql} END)"
-    return Condition(sql, (*named[0].parameters, *exact.parameters))
-
-
-def _human(*, wanted: bool) -> Condition:
-    human = f"({_person(_USER_NAME, _USER_GROUPS)} OR {_person(_OTHER_NAME, _OTHER_GROUPS)})"
-    return Condition(f"({_USER_NAME} <> '' AND {'' if wanted else 'NOT '}{human})")
+def _manager(uri: str) -> str:
+    given = f"replace(regexp_extract({uri}, '[?&]fieldManager=([^&]*)', 1), '+', ' ')"
+    return f"coalesce(try(url_decode({given})), '')"
 
 
 def _person(name: str, groups: str) -> str:
@@ -217,36 +300,3 @@ def _bracketed(condition: Condition) -> Condition:
 def _any_of(values: str, condition: Condition) -> Condition:
     """Say that one item `x` of a list is as the condition has it."""
     return Condition(f"(len(list_filter({values}, lambda x: {condition.sql})) > 0)", condition.parameters)
-
-
-def _group(pattern: Pattern) -> Condition:
-    return _any_of(f"list_concat({_USER_GROUPS}, {_OTHER_GROUPS})", _covered("x", pattern))
-
-
-def _network(pattern: NetworkPattern) -> Condition:
-    return _any_of(_KEYS, Condition("x BETWEEN ? AND ?", (pattern.low, pattern.high)))
-
-
-def _annotation(pattern: AnnotationPattern) -> Condition:
-    parts = [_covered("x.key", pattern.key)]
-    if pattern.value is not None:
-        parts.append(_covered("x.value", pattern.value))
-    return _any_of("coalesce(map_entries(annotations), [])", _joined(" AND ", parts))
-
-
-def _decision(pattern: Pattern) -> Condition:
-    return _bracketed(_covered(f"coalesce(annotations['{DECISION}'], '')", pattern))
-
-
-def _code(pattern: CodePattern) -> Condition:
-    return Condition("(coalesce(responseStatus.code, 0) BETWEEN ? AND ?)", (pattern.low, pattern.high))
-
-
-def _resource(pattern: ResourcePattern) -> Condition:
-    parts = [_covered(_RESOURCE, pattern.resource)]
-    if pattern.group is not None:
-        parts.append(Condition(f"{_API_GROUP} = ?", (pattern.group,)))
-    if pattern.subresource is not None:
-        covered = _bracketed(_covered(_SUBRESOURCE, pattern.subresource))
-        parts.append(Condition(f"NOT {covered.sql}", covered.parameters) if pattern.subresource.negated else covered)
-    return _joined(" AND ", parts)
