@@ -1,0 +1,236 @@
+"""The interpreter: does with a distribution's file what its table says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from decklog.enable.distributions.merging import merge, render
+from decklog.enable.distributions.shapes import Named, Patches, Plain, Whole, Words
+from decklog.enable.distributions.tables import TABLES, Distribution, Form, Place
+from decklog.errors import DecklogError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMES: Final = tuple(table.name for table in TABLES)
+
+_POLICY: Final = "--audit-policy-file"
+_LOG: Final = "--audit-log-path"
+_WEBHOOK: Final = "--audit-webhook-config-file"
+_DEFAULTS: Final = {"--audit-log-maxage": "30", "--audit-log-maxbackup": "10", "--audit-log-maxsize": "100"}
+"""What the CIS benchmark wants; so that a log does not grow without end where nobody said anything."""
+_NODE_LOG: Final = "/var/log/kubernetes"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to do for one distribution."""
+
+    distribution: Distribution
+    new: bytes | None
+    """Its file as it should be; None: there is none to edit."""
+    flags: Mapping[str, str]
+    """The flags that the API server then runs with, those that the distribution sets by itself left out."""
+    said: tuple[str, ...]
+    """What has to be said aloud."""
+    then: tuple[str, ...]
+    """What to do then, one step each."""
+
+
+def distribution(name: str) -> Distribution:
+    """Find a table. Raises DecklogError."""
+    for table in TABLES:
+        if table.name == name.lower():
+            return table
+    raise DecklogError(f"there is no distribution {name[:40]!r}: choose one of {', '.join(NAMES)}")
+
+
+def interpret(
+    table: Distribution, flags: Mapping[str, str], *, data: bytes | None = None, source: str = "", policy: str = ""
+) -> Recipe:
+    """Say what to do for a distribution.
+
+    `flags`: the audit flags that are wanted, with their dashes; of --audit-policy-file the value is where the user has
+    the policy. `data`: the distribution's file as it is, None for a new one; `source` names it in errors. `policy`: the
+    text of the policy, for those that take it into their file. Raises DecklogError, with the line where there is one.
+    """
+    given = flags.get(_POLICY, "")
+    wanted = _flags(table, flags)
+    words = {
+        "policy": given or ("audit-policy.yaml" if table.policy_fixed or table.managed else table.policy_file),
+        "log": wanted.get(_LOG, table.log_path),
+        "flags": " ".join(f"--extra-config=apiserver.{name[2:]}={value}" for name, value in wanted.items()),
+    }
+    said = tuple(text.format(**words) for text in table.said)
+    then = tuple(text.format(**words) for text in table.then)
+    if not table.places:
+        return Recipe(table, None, {} if table.managed else wanted, said, then)
+    if table.policy_key and not policy:
+        raise DecklogError(
+            f"{table.title} takes the policy itself: give --audit-policy-file FILE that can be read here"
+        )
+    place = _place(table, data, source)
+    kept = {name: value for name, value in wanted.items() if f"{name}={value}" not in table.own}
+    if table.policy_key:
+        kept.pop(_POLICY, None)
+    content = _kind(table, wanted, given) if table.nodes else _content(table, place, kept, policy)
+    if data is None:
+        return Recipe(table, render(_head(table, place) | content).encode(), kept, said, then)
+    new = merge(data, content, source=source, chosen=_chooser(table, place))
+    return Recipe(table, new, kept, said, then)
+
+
+def _flags(table: Distribution, flags: Mapping[str, str]) -> dict[str, str]:
+    wanted = {_POLICY: table.policy_file}
+    if _LOG in flags or _WEBHOOK not in flags:
+        wanted[_LOG] = table.log_path
+        if flags.get(_LOG, table.log_path) != "-":
+            wanted |= _DEFAULTS
+    wanted |= {name: value for name, value in flags.items() if name.startswith("--audit-")}
+    if table.policy_fixed:
+        wanted[_POLICY] = table.policy_file
+    return wanted
+
+
+def _place(table: Distribution, data: bytes | None, source: str) -> Place:
+    """Choose the form in which the file is written."""
+    if data is None or not any(place.api_version for place in table.places):
+        return table.places[0]
+    for document in _documents(data, source):
+        if isinstance(document, dict) and document.get("kind") == table.kind:
+            for place in table.places:
+                if document.get("apiVersion") == place.api_version:
+                    return place
+            known = ", ".join(place.api_version for place in table.places)
+            raise DecklogError(
+                f"{source}: its apiVersion is {str(document.get('apiVersion'))[:60]!r}, and {known} can be edited:"
+                " migrate it first (kubeadm config migrate)"
+                if table.name == "kubeadm"
+                else f"{source}: its apiVersion is {str(document.get('apiVersion'))[:60]!r}, not {known}"
+            )
+    raise DecklogError(f"{source}: there is no document of kind {table.kind} in it: is it {table.title}?")
+
+
+def _documents(data: bytes, source: str) -> list[Any]:
+    try:
+        return list(yaml.safe_load_all(data))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark is not None else ""
+        raise DecklogError(
+            f"{source}{place}: not YAML: {getattr(error, 'problem', None) or 'cannot be read'}: correct the line"
+        ) from None
+
+
+def _chooser(table: Distribution, place: Place) -> Any:
+    if not table.kind:
+        return None
+    return lambda document: (
+        isinstance(document, dict)
+        and document.get("kind") == table.kind
+        and document.get("apiVersion") == place.api_version
+    )
+
+
+def _head(table: Distribution, place: Place) -> dict[str, Any]:
+    return {"apiVersion": place.api_version, "kind": table.kind} if table.kind else {}
+
+
+def _content(table: Distribution, place: Place, flags: Mapping[str, str], policy: str) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    mounted = _mounts(flags) if place.mounts else ()
+    if table.policy_key:
+        _put(content, table.policy_key, Whole(policy))
+    flags = dict(flags)
+    if table.policy_flag_key and _POLICY in flags:
+        content[table.policy_flag_key] = flags.pop(_POLICY)
+    if flags:
+        _put(content, place.flags, _written(place.form, flags))
+    if mounted:
+        _put(content, place.mounts, Named("name", mounted))
+    return content
+
+
+def _put(content: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    for key in keys[:-1]:
+        content = content.setdefault(key, {})
+    content[keys[-1]] = value
+
+
+def _written(form: Form, flags: Mapping[str, str]) -> Any:
+    pairs = [(name.removeprefix("--"), value) for name, value in flags.items()]
+    match form:
+        case Form.MAP:
+            return dict(pairs)
+        case Form.NAMED:
+            return Named("name", tuple({"name": name, "value": value} for name, value in pairs))
+        case Form.WORDS:
+            return Words(tuple(pairs))
+
+
+def _mounts(flags: Mapping[str, str]) -> tuple[dict[str, str], ...]:
+    """Mount what the flags name: policy and webhook read-only as files, the log's directory writable."""
+    found = []
+    for flag, name in ((_POLICY, "audit-policy"), (_WEBHOOK, "audit-webhook")):
+        if path := flags.get(flag):
+            found.append(_mount(name, path, path, "File", read_only=True))
+    log = flags.get(_LOG, "-")
+    if log != "-":
+        folder = str(PurePosixPath(log).parent)
+        found.append(_mount("audit-log", folder, folder, "DirectoryOrCreate", read_only=False))
+    return tuple(found)
+
+
+def _mount(name: str, host: str, path: str, kind: str, *, read_only: bool) -> dict[str, str]:
+    return {
+        "name": name,
+        "hostPath": host,
+        "mountPath": path,
+        "readOnly": Plain("true" if read_only else "false"),
+        "pathType": kind,
+    }
+
+
+def _kind(table: Distribution, flags: Mapping[str, str], policy: str) -> dict[str, Any]:
+    """Write kind's: files go into the node first, and from there into the pod; flags are patches for kubeadm."""
+    flags = dict(flags)
+    flags[_LOG] = f"{_NODE_LOG}/{PurePosixPath(flags.get(_LOG) or 'audit.log').name}"
+    texts = []
+    for version, form in (("kubeadm.k8s.io/v1beta3", Form.MAP), ("kubeadm.k8s.io/v1beta4", Form.NAMED)):
+        place = Place(("apiServer", "extraArgs"), form, ("apiServer", "extraVolumes"))
+        body = {"apiVersion": version, "kind": "ClusterConfiguration"} | _content(table, place, flags, "")
+        texts.append(render(body))
+    node = {
+        "role": "control-plane",
+        "kubeadmConfigPatches": Patches(tuple(texts), _clash),
+        "extraMounts": Named(
+            "containerPath",
+            (
+                {
+                    "hostPath": policy or "./audit-policy.yaml",
+                    "containerPath": table.policy_file,
+                    "readOnly": Plain("true"),
+                },
+                {"hostPath": "./audit", "containerPath": _NODE_LOG},
+            ),
+        ),
+    }
+    return {"nodes": Named("role", (node,))}
+
+
+def _clash(document: Any) -> str:
+    """Say why a patch that is there keeps ours from standing beside it: of two lists the later wins (JSON merge)."""
+    server = document.get("apiServer") if isinstance(document, dict) else None
+    if not isinstance(server, dict) or document.get("kind") != "ClusterConfiguration":
+        return ""
+    if server.get("extraVolumes") or isinstance(server.get("extraArgs"), list):
+        return (
+            "a patch with apiServer.extraVolumes or a list of extraArgs is there, and ours would replace it: merge both"
+        )
+    if any(str(name).startswith("audit-") for name in server.get("extraArgs") or {}):
+        return "a patch with other audit flags is there: take them out, or give the same values"
+    return ""
