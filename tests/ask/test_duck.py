@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from ask import hostile_lines as hostile
-from ask.logs import event, life, lines
+from ask.logs import event, life, lines, log
 from decklog.ask import duck
 from decklog.ask.parts import Sizes
 from decklog.ask.requests import merge
@@ -158,3 +159,15 @@ def test_rows_are_limited(audit_log: Path) -> None:
         filled.load(places([audit_log]))
         done = duck.ask(filled, "SELECT i FROM range(100000) t(i)", max_rows=3, timeout_s=20)
     assert (len(done.rows), done.cut, done.columns) == (3, True, ["i"])
+
+
+def test_a_poison_body_does_not_hide_the_others(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, lone surrogates, huge numbers, deep nesting: all rows are there, bodies asked for."""
+    poison = [b'{"a":"\xff"}', b'{"a":"\\ud800"}', b'{"a":1e400}', b'{"a":' + b"9" * 5000 + b"}", b"[" * 10_000]
+    poison[-1] += b"]" * 10_000
+    path = log(tmp_path / "audit.log", *(event(request_object=Raw(b'{"a":0}'), audit_id=str(n)) for n in range(6)))
+    written = path.read_bytes().splitlines(keepends=True)
+    bodies = [*poison, b'{"a":1}']
+    path.write_bytes(b"".join(line.replace(b'{"a":0}', body) for line, body in zip(written, bodies, strict=True)))
+    found = in_sql([path], "SELECT count(requestObject) FROM events", bodies=True)[0]
+    assert found == [(6,)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from decklog.ask.rows import duration_seconds
+from decklog.ask.sound import sound_body
 from decklog.audit.event import NO_OBJECT, ObjectReference
 from decklog.audit.query import object_name
 
@@ -83,7 +84,7 @@ def _raw(event: Event, *, bodies: bool) -> dict[str, Any]:
     for name, body in (("requestObject", event.request_object), ("responseObject", event.response_object)):
         raw.pop(name, None)
         if bodies and bytes(body) not in {b"", b"null"}:
-            raw[name] = body
+            raw[name] = sound_body(body)
     return raw
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from decklog.ask.rows import is_dry_run
+from decklog.ask.sound import sound, sound_body
 from decklog.audit.event import ObjectReference
 from decklog.audit.query import object_name
 
@@ -133,7 +134,7 @@ def flat(event: Event, file: str, line: int, *, bodies: bool = False) -> Flat:
 
 
 def _body(body: Raw) -> Raw | None:
-    return None if bytes(body) in {b"", b"null"} else body
+    return None if bytes(body) in {b"", b"null"} else sound_body(body)
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -148,14 +149,4 @@ def encoded(rows: Sequence[Flat]) -> bytes:
 
 
 def _mended(row: Flat) -> dict[str, Any]:
-    return {name: _sound(getattr(row, name)) for name in row.__struct_fields__}
-
-
-def _sound(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, tuple):
-        return tuple(map(_sound, value))
-    if isinstance(value, dict):
-        return {_sound(key): _sound(item) for key, item in value.items()}
-    return value
+    return {name: sound(getattr(row, name)) for name in row.__struct_fields__}

@@ -155,7 +155,8 @@ def split_object(words: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     parts = kind.split("/")
     if len(parts) > 3 or not parts[0] or (len(parts) > 1 and names):
         raise DecklogError(
-            f"{' '.join(words)!r} is not an object: write TYPE, TYPE/NAME or TYPE NAME, as kubectl does; a log is named by -f FILE"
+            f"{' '.join(words)!r} is not an object: write TYPE, TYPE/NAME or TYPE NAME, as kubectl does;"
+            " a log is named by -f FILE"
         )
     if len(parts) == 3:
         parts[0] += f"/{parts[2]}"

@@ -23,6 +23,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from decklog.ask.sound import sound_body
 from decklog.audit.event import ObjectReference
 from decklog.audit.query import object_name
 
@@ -156,7 +157,7 @@ def _api(event: Event, ref: ObjectReference, *, bodies: bool) -> dict[str, Any]:
 
 
 def _body(body: Raw) -> Raw | None:
-    return None if bytes(body) in {b"", b"null"} else body
+    return None if bytes(body) in {b"", b"null"} else sound_body(body)
 
 
 def _resource(event: Event, ref: ObjectReference) -> dict[str, Any]:

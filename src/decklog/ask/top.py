@@ -58,7 +58,8 @@ def _source_ip(event: Any) -> str:
 
 def _pod_name(event: Any) -> str:
     """Give the pod in which the service account's token was used, as the token says."""
-    return (event.user.extra.get(_POD_NAME) or (NONE,))[0]  # type: ignore[no-any-return]  # because: of an Event
+    names: tuple[str, ...] = event.user.extra.get(_POD_NAME) or (NONE,)
+    return names[0]
 
 
 def _narrow(of: Label, *fields: str) -> tuple[Label, bool]:

@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from decklog.ask.requests import Seen
 from decklog.ask.rows import event_row, row
+from decklog.ask.sound import sound
 from decklog.ask.terminal import visible_json
 from decklog.cli.asking import Asking, matching
 from decklog.cli.narrowing import FILTERS_HELP, filtered
@@ -153,7 +154,7 @@ def _lines(kind: str, seen: Iterator[tuple[Seen, Row]], file: BinaryIO, *, bodie
         try:
             line = encode(value)
         except UnicodeEncodeError:  # a lone surrogate, which JSON for others should not have
-            line = encode(_sound(msgspec.to_builtins(value)))
+            line = encode(sound(msgspec.to_builtins(value)))
         file.write(line + b"\n" if not file.isatty() else f"{visible_json(line.decode())}\n".encode())
     return number
 
@@ -187,16 +188,6 @@ def _csv_value(value: Any) -> Any:
     if isinstance(value, dict):
         return "; ".join(f"{key}={item}" for key, item in value.items())
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _sound(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, (list, tuple)):
-        return list(map(_sound, value))
-    if isinstance(value, dict):
-        return {_sound(key): _sound(item) for key, item in value.items()}
-    return value
 
 
 @contextmanager
