@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import select
+import signal
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
-from ask.logs import life, log
-from cli.running import run
+from ask.logs import event, life, lines, log
+from cli.running import PROGRAM, run
 from decklog.audit.event import Stage, User
 
 if TYPE_CHECKING:
@@ -64,3 +69,41 @@ def test_a_file_comes_whole(audit_log: Path, tmp_path: Path) -> None:
     run("export", "--to", "ocsf", "--out", out, audit_log)
     assert len(out.read_text().splitlines()) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["activity.jsonl", "audit.log"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl", "ocsf", "ecs"])
+def test_the_place_may_be_a_word_where_the_source_is_named_otherwise(
+    audit_log: Path, tmp_path: Path, kind: str
+) -> None:
+    """``decklog export --to KIND FILE -f LOG`` writes FILE, but never over one that is there."""
+    out = tmp_path / "exported"
+    assert run("export", "--to", kind, out, "-f", audit_log).code == 0
+    written = out.read_bytes()
+    assert written
+    again = run("export", "--to", kind, out, "-f", audit_log)
+    assert (again.code, "is there already: --out" in again.err) == (2, True)
+    assert out.read_bytes() == written
+    assert run("export", "--to", kind, tmp_path / "second", DECKLOG_SOURCE=str(audit_log)).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["audit.log", "exported", "second"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_an_export_finds_nothing_left(tmp_path: Path, kind: str, sign: signal.Signals) -> None:
+    """Neither a torn file nor what was written aside."""
+    source = tmp_path / "source"
+    source.mkdir()
+    os.mkfifo(source / "audit.log")  # whoever reads it waits
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = [*PROGRAM, "export", "--to", kind, "--out", str(folder / "x"), "--no-rotated", str(source / "audit.log")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process, (source / "audit.log").open("wb") as pipe:
+        pipe.write(lines([event()]))
+        pipe.flush()
+        deadline = time.monotonic() + 30
+        while not list(folder.rglob("x")) and time.monotonic() < deadline:
+            select.select([], [], [], 0.01)
+        assert list(folder.rglob("x"))
+        process.send_signal(sign)
+        assert process.wait(30) == (130 if sign is signal.SIGINT else 143)
+    assert not list(folder.iterdir())

@@ -200,17 +200,16 @@ def _destination(out: str | None) -> Iterator[BinaryIO]:
     path = Path(out)
     if path.is_dir():
         raise DecklogError(f"{out} is a directory: name a file in it")
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    aside: Path | None = None
     try:
         aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}."))
-    except OSError as error:
-        raise DecklogError(f"cannot write {out} ({error.strerror}): name another place") from error
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    try:
         with (aside / path.name).open("wb") as file:
             yield file
         (aside / path.name).replace(path)
     except OSError as error:
         raise DecklogError(f"cannot write {out} ({error.strerror}): name another place") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)  # DuckDB writes beside its file, too
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)  # DuckDB writes beside its file, too
         signal.signal(signal.SIGTERM, before)
