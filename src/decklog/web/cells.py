@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -28,23 +28,33 @@ class Cell(Struct, frozen=True):
     hint: str = ""
 
 
-COLUMNS = ("Time (UTC)", "Who", "Verb", "Object", "Namespace", "Result", "From", "Took")
+LONGEST: Final = 200
+"""Characters of a cell; the request's own page has all of it."""
+COLUMNS: Final = ("Time (UTC)", "Who", "Verb", "Object", "Namespace", "Result", "From", "Took")
 
 
 def cells(row: Row) -> tuple[Cell, ...]:
     """Give the cells of a request."""
     took = "" if row.duration_seconds is None else in_words(row.duration_seconds)
     group = f"{row.resource}.{row.api_group}" if row.api_group else row.resource
-    return (
+    values = (
         Cell(COLUMNS[0], readable(row.time), "time", links.to_request(row.audit_id, row.time), row.time or ""),
         Cell(COLUMNS[1], row.who, "who", links.to_user(row.user)),
         Cell(COLUMNS[2], row.verb or "-", f"verb {_deed(row)}"),
         Cell(COLUMNS[3], row.what or "-", "what", links.to_row_object(row), hint=group or row.request_uri),
         Cell(COLUMNS[4], row.namespace or "-", "namespace"),
-        Cell(COLUMNS[5], row.result, f"result {outcome(row)}", hint=" ".join(filter(None, (row.reason, row.message)))),
+        Cell(COLUMNS[5], row.result, f"outcome {outcome(row)}", hint=" ".join(filter(None, (row.reason, row.message)))),
         Cell(COLUMNS[6], row.source_ip or "-", "from", hint=row.user_agent),
         Cell(COLUMNS[7], took, "took"),
     )
+    return tuple(
+        Cell(cell.title, short(cell.text), cell.kind, cell.href, cell.time, short(cell.hint)) for cell in values
+    )
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """Cut a text that is too long for where it stands."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def spelled(cell: Cell) -> Cell:

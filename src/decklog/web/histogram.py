@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from decklog.ask.moments import in_words, microtime
+from decklog.ask.moments import microtime
 from decklog.web import links
 
 if TYPE_CHECKING:
@@ -86,12 +86,19 @@ def histogram(timeline: Timeline, fields: Fields, path: str) -> Histogram | None
         microtime(times[0]),
         microtime(times[-1] + step),
         timeline.step_s,
-        in_words(timeline.step_s),
+        _step(timeline.step_s),
         max(timeline.counts),
         tuple(bars),
         timeline.untimed,
         links.to(path, rest),
     )
+
+
+def _step(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _height(count: int, most: int) -> float:

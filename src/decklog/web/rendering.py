@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from decklog.ask.moments import in_words, readable
 from decklog.ask.terminal import visible
 from decklog.web import links
+from decklog.web.cells import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,13 @@ class Rendering:
         )
         self._environment.globals.update(links=links, static=self.static)
         self._environment.filters.update(
-            moment=moment_tag, number=number, took=in_words, readable=readable, copied=copied, compact=compact
+            moment=moment_tag,
+            number=number,
+            took=in_words,
+            readable=readable,
+            copied=copied,
+            compact=compact,
+            short=short,
         )
 
     def html(self, template: str, values: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from decklog.audit.event import ObjectReference
 from decklog.audit.query import Pattern, Query, is_machine
 from decklog.web import links
 from decklog.web.asking import Asked, Page, RefusedError
-from decklog.web.cells import outcome
+from decklog.web.cells import outcome, short
 from decklog.web.documents import Body, body
 
 if TYPE_CHECKING:
@@ -202,11 +202,17 @@ def _near(found: Row) -> Iterator[tuple[str, str]]:
         yield "Everything this user did around then", links.to("/log", [("user", found.user), *window])
         yield "All of this user", links.to_user(found.user)
     if href := links.to_row_object(found):
-        yield f"The life of {found.what}", href
+        yield f"The life of {short(found.what, 80)}", href
     if found.namespace:
-        yield f"All around then in {found.namespace}", links.to("/log", [("namespace", found.namespace), *window])
+        yield (
+            f"All around then in {short(found.namespace, 80)}",
+            links.to("/log", [("namespace", found.namespace), *window]),
+        )
     if found.source_ip and links.as_term("source-ip", found.source_ip):
-        yield f"All around then from {found.source_ip}", links.to("/log", [("source-ip", found.source_ip), *window])
+        yield (
+            f"All around then from {short(found.source_ip, 80)}",
+            links.to("/log", [("source-ip", found.source_ip), *window]),
+        )
 
 
 def _around(time: str | None) -> list[tuple[str, str]]:
