@@ -1,0 +1,53 @@
+"""Processes: whether an API server with certain flags runs on this machine, from /proc."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_PROGRAM: Final = b"kube-apiserver"
+_PREFIX: Final = "--audit-"
+
+
+def runs(flags: Mapping[str, str], proc: Path) -> bool | None:
+    """Whether a kube-apiserver runs whose audit flags are just these (of other flags nothing is asked).
+
+    None: none is seen at all, because it runs elsewhere, or its processes are hidden from us, or it is down.
+    """
+    wanted = {name: value for name, value in flags.items() if name.startswith(_PREFIX)}
+    seen = False
+    for words in _command_lines(proc):
+        seen = True
+        if audit_flags(words[1:]) == wanted:
+            return True
+    return False if seen else None
+
+
+def audit_flags(words: list[str]) -> dict[str, str]:
+    """Read the audit flags of a command line, written ``--a=b`` or ``--a b``; the last of one name counts."""
+    found: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name.startswith(_PREFIX):
+            found[name] = value if equals else "true" if following.startswith("-") or not following else following
+    return found
+
+
+def _command_lines(proc: Path) -> list[list[str]]:
+    found = []
+    try:
+        folders = [folder for folder in proc.iterdir() if folder.name.isdigit()]
+    except OSError:
+        return []
+    for folder in folders:
+        try:
+            line = (folder / "cmdline").read_bytes()
+        except OSError:  # it ended, or is somebody else's
+            continue
+        words = line.rstrip(b"\0").split(b"\0")
+        if words[0].rpartition(b"/")[2] == _PROGRAM:
+            found.append([word.decode(errors="surrogateescape") for word in words])
+    return found
