@@ -74,6 +74,22 @@ def test_a_narrow_terminal_cuts_further() -> None:
     assert all(columns(line) <= 20 for line in _lines([["alice" * 4, "deployments/web", "x" * 9]], 20))
 
 
+def test_spare_columns_go_before_cells_are_cut_past_reading() -> None:
+    """What matters less is left out of a narrow table; what matters most gets more room."""
+    rows = [["deployments/web-frontend", "alice-of-the-team", "2026-03-01 10:00:00", "203.0.113.9"]]
+    shown = [
+        Column("OBJECT", lambda row: str(row[0]), shrinks=True, weight=2),
+        Column("USER", lambda row: str(row[1]), shrinks=True),
+        Column("TIME", lambda row: str(row[2]), spare=1),
+        Column("FROM", lambda row: str(row[3]), spare=2),
+    ]
+    titles = {width: next(iter(table(rows, shown, width=width))).split() for width in (80, 70, 50, 30)}
+    assert titles[80] == ["OBJECT", "USER", "TIME", "FROM"]
+    assert titles[50] == ["OBJECT", "USER", "FROM"]
+    assert titles[30] == ["OBJECT", "USER"]
+    assert all(columns(line) <= width for width in titles for line in table(rows, shown, width=width))
+
+
 def test_no_rows_are_no_table() -> None:
     """Titles alone say nothing."""
     assert not _lines([], 80)

@@ -41,6 +41,9 @@ decklog = Helm(
             "decklog.cli.receive", "Take the events that kube-apiserver's audit webhook sends, and keep them."
         ),
         "web": Entry("decklog.cli.web", "Look at a log or a store in a browser."),
+        "serve": Entry(
+            "decklog.cli.serve", "Serve with gateway, receiver, store and pages from one configuration file."
+        ),
         "import": Entry("decklog.cli.importing", "Put audit logs into a store, each event once."),
         "certificates": Entry(
             "decklog.cli.certificates", "Make a CA and both ends' certificates, for a receiver and who sends to it."

@@ -33,15 +33,15 @@ userAgent verbs requests first last toldBy (annotation or table).
 {FORMATS_HELP}
 Exit code 1: no request was to a deprecated API."""
 _COLUMNS: Final = (
-    Column("API", lambda use: use.api, shrinks=True),
+    Column("API", lambda use: use.api, shrinks=True, weight=2),
     Column("REMOVED", lambda use: use.removed or "-"),
     Column("INSTEAD", lambda use: use.instead or "-", shrinks=True),
     Column("REQUESTS", lambda use: f"{use.requests:,}", right=True),
     Column("VERBS", lambda use: ",".join(use.verbs) or "-", wide=True),
     Column("FIRST (UTC)", lambda use: readable(use.first or None), wide=True),
-    Column("LAST (UTC)", lambda use: readable(use.last or None)),
+    Column("LAST (UTC)", lambda use: readable(use.last or None), spare=1),
     Column("USER", lambda use: use.user or "-", shrinks=True),
-    Column("USER-AGENT", lambda use: use.user_agent or "-", shrinks=True),
+    Column("USER-AGENT", lambda use: use.user_agent or "-", shrinks=True, weight=2),
     Column("TOLD-BY", lambda use: use.told_by, wide=True),
 )
 

@@ -89,15 +89,15 @@ def _what(session: Session) -> str:
 
 
 _COLUMNS: Final = (
-    Column("START (UTC)", lambda one: readable(one.start or one.row.time), shrinks=True),
+    Column("START (UTC)", lambda one: readable(one.start or one.row.time)),
     Column("TOOK", lambda one: "-" if one.duration_seconds is None else in_words(one.duration_seconds)),
     Column("USER", lambda one: one.row.who, shrinks=True),
     Column("KIND", lambda one: one.kind, shrinks=True),
     Column("NAMESPACE", lambda one: one.namespace or "-", shrinks=True),
     Column("POD", lambda one: f"{one.pod}{f' ({one.container})' if one.container else ''}", shrinks=True),
-    Column("WHAT", _what, shrinks=True),
+    Column("WHAT", _what, shrinks=True, weight=2),
     Column("STATE", lambda one: one.state, shrinks=True),
-    Column("FROM", lambda one: one.row.source_ip or "-", shrinks=True),
+    Column("FROM", lambda one: one.row.source_ip or "-", shrinks=True, spare=1),
     Column("END (UTC)", lambda one: readable(one.end or None), wide=True),
     Column("USER-AGENT", lambda one: one.row.user_agent or "-", wide=True),
     Column("AUDIT-ID", lambda one: one.row.audit_id, wide=True),

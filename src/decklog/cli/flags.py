@@ -17,11 +17,13 @@ from decklog.errors import DecklogError
 from decklog.options import Seconds, flags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from decklog.options import Flag
 
 ENVIRONMENT_PREFIX: Final = "DECKLOG_"
+CONFIG: Final = "decklog.config"
+"""Where a command that is `configured` finds its file, in click's meta."""
 
 
 def environment_name(flag_name: str) -> str:
@@ -56,6 +58,17 @@ def flags_from(options: type[Any], argument: str) -> Callable[[Callable[..., Any
     return decorate
 
 
+def stacked(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Make one decorator of several; click lists them in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def configured(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--config``: defaults from decklog.yaml, below flags and environment.
 
@@ -75,14 +88,20 @@ def configured(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _configure(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     del param
-    from decklog import config  # noqa: PLC0415  # because: the options of every floor, which --help does not need
+    from decklog import config_file  # noqa: PLC0415  # because: the options of every floor, which --help does not need
 
-    path = config.find(value or "")
+    path = config_file.find(value or "")
     if path is None or ctx.resilient_parsing:
         return
-    values = config.read(path)
-    keys = {name: param.name for param in ctx.command.params for name in param.opts}
-    ctx.default_map = {keys[name]: value for name, value in values.items() if name in keys and keys[name] is not None}
+    loaded = config_file.load(path)
+    ctx.meta[CONFIG] = loaded
+    ctx.default_map = defaults(ctx.command, loaded.of(ctx.command.name or ""))
+
+
+def defaults(command: click.Command, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a command's options default to, by the names that click has for them, of values by their flags."""
+    keys = {name: param.name for param in command.params for name in param.opts}
+    return {key: value for name, value in values.items() if (key := keys.get(name)) is not None}
 
 
 def _instance(options: type[Any], given: dict[str, Any]) -> Any:

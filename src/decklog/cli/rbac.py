@@ -133,7 +133,7 @@ def _plain(one: tuple[Permission, Evidence]) -> dict[str, Any]:
 _HEAD: Final = ("verb", "apiGroup", "resource", "namespace", "name", "path", "requests", "last", "auditID")
 _COLUMNS: Final = (
     Column("VERB", lambda one: one[0].verb, shrinks=True),
-    Column("WHAT", lambda one: one[0].path or _with_group(one[0]), shrinks=True),
+    Column("WHAT", lambda one: one[0].path or _with_group(one[0]), shrinks=True, weight=2),
     Column("NAMESPACE", lambda one: one[0].namespace or "-", shrinks=True),
     Column("NAME", lambda one: one[0].name or "-", shrinks=True),
     Column("REQUESTS", lambda one: f"{one[1].requests:,}", right=True),

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
+from typing import Any
 
 import click
 
-from decklog.cli.flags import configured, flags_from
+from decklog.cli import doors
+from decklog.cli.flags import configured, flags_from, stacked
 from decklog.config import ReceiverSettings
 from decklog.health import HealthOptions
 from decklog.receiving.options import ADDRESS, ReceiverListenerOptions, ReceiverOptions
+
+_OPTIONS = stacked(
+    click.option("--listen", default=ADDRESS, show_default=True, metavar="HOST:PORT", help="Serve here."),
+    flags_from(ReceiverListenerOptions, "listener"),
+    flags_from(ReceiverOptions, "receiver"),
+    flags_from(HealthOptions, "health"),
+)
+
+
+def _settings(
+    listen: str, listener: ReceiverListenerOptions, receiver: ReceiverOptions, health: HealthOptions
+) -> ReceiverSettings:
+    """Make the receiver's settings of its flags."""
+    return ReceiverSettings(listen, receiver, listener, health)
+
+
+settings = click.command("receive")(_OPTIONS(_settings))
+"""Gives what the flags say, without serving: for `decklog serve`."""
 
 
 @click.command(
@@ -22,11 +39,8 @@ from decklog.receiving.options import ADDRESS, ReceiverListenerOptions, Receiver
     "--client-ca-file pki/ca.crt --allowed-clients kube-apiserver",
 )
 @configured
-@click.option("--listen", default=ADDRESS, show_default=True, metavar="HOST:PORT", help="Serve here.")
-@flags_from(ReceiverListenerOptions, "listener")
-@flags_from(ReceiverOptions, "receiver")
-@flags_from(HealthOptions, "health")
-def command(listen: str, listener: ReceiverListenerOptions, receiver: ReceiverOptions, health: HealthOptions) -> None:
+@_OPTIONS
+def command(**given: Any) -> None:
     """Take the events that kube-apiserver's audit webhook sends, and keep them.
 
     Whoever posts an EventList is answered 200 when every event of it is on the disk, and not before. An event that
@@ -38,12 +52,6 @@ def command(listen: str, listener: ReceiverListenerOptions, receiver: ReceiverOp
     """
     from decklog.assembling.receiver import StoreReceiver  # noqa: PLC0415  # because: 200 ms of libraries that --help does not need
 
-    logging.basicConfig(format="decklog: %(message)s", stream=sys.stderr, level=logging.WARNING)
-    settings = ReceiverSettings(listen, receiver, listener, health)
-    if StoreReceiver(settings, _say).run() is signal.SIGINT:
-        raise click.Abort
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    doors.diagnose()
+    door = StoreReceiver(_settings(**given), doors.say)
+    doors.serve(door.run)

@@ -178,10 +178,10 @@ def _places(positional: tuple[str, ...], named: tuple[str, ...], store: str) -> 
 def configured() -> tuple[tuple[str, ...], str]:
     """Give the files that the configuration file names, or else its store."""
     # Because: the options of every floor; only where nothing else says what to search.
-    from decklog import config  # noqa: PLC0415  # because: what a plain search of a log does not need
+    from decklog import config_file  # noqa: PLC0415  # because: what a plain search of a log does not need
 
-    path = config.find()
-    values = config.read(path) if path is not None else {}
+    path = config_file.find()
+    values = config_file.read(path) if path is not None else {}
     files = tuple(filter(None, str(values.get("--source", "")).split(os.pathsep)))
     return files, "" if files else str(values.get("--store", ""))
 

@@ -46,11 +46,11 @@ _COLUMNS: Final = (
     Column("FAILED", lambda use: f"{use.denied:,}" if use.denied else "-", right=True),
     Column("USER", lambda use: use.who, shrinks=True),
     Column("DID", lambda use: use.did, shrinks=True),
-    Column("SECRET", _secret, shrinks=True),
-    Column("FIRST (UTC)", lambda use: readable(use.first or None), shrinks=True),
-    Column("LAST (UTC)", lambda use: readable(use.last or None), shrinks=True),
+    Column("SECRET", _secret, shrinks=True, weight=2),
+    Column("FIRST (UTC)", lambda use: readable(use.first or None), spare=1),
+    Column("LAST (UTC)", lambda use: readable(use.last or None)),
     Column("FROM", lambda use: ",".join(use.source_ips) or "-", shrinks=True),
-    Column("CLIENT", lambda use: ",".join(use.user_agents) or "-", shrinks=True),
+    Column("CLIENT", lambda use: ",".join(use.user_agents) or "-", shrinks=True, spare=2),
     Column("VALUES", lambda use: f"{use.values_recorded:,}" if use.values_recorded else "-", right=True, wide=True),
 )
 

@@ -106,7 +106,11 @@ def _print(asking: Asking, answer: Answer) -> None:
     def plain(row: Any) -> dict[str, Any]:
         return dict(zip(names, map(_plain, row), strict=True))
 
-    listing = Listing("rows", answer.rows, columns, names, None, plain, also={"more": answer.cut})
+    def flat(row: Any) -> dict[str, Any]:
+        spelled = (str(value).lower() if isinstance(value, bool) else value for value in map(_plain, row))
+        return dict(zip(names, spelled, strict=True))
+
+    listing = Listing("rows", answer.rows, columns, names, None, plain, flat, {"more": answer.cut})
     print_listing(asking.search.output, listing, asking.searched(found=bool(answer.rows)))
 
 

@@ -36,6 +36,10 @@ class Column(NamedTuple):
     """Stands at the right edge: a number."""
     wide: bool = False
     """Only in the table that has every column."""
+    weight: int = 1
+    """How much more room than others it gets where cells are cut."""
+    spare: int = 0
+    """Left out where cells would be cut past reading, 1 first; 0: never."""
 
 
 _RESULT: Final = "RESULT"
@@ -50,9 +54,9 @@ _STAGE = Column("STAGE", lambda row: row.stage, shrinks=True, usual=16)
 _USER = Column("USER", lambda row: row.who, shrinks=True, usual=24)
 _VERB = Column("VERB", lambda row: row.verb or "-", shrinks=True, usual=8)
 _NAMESPACE = Column("NAMESPACE", lambda row: row.namespace or "-", shrinks=True, usual=14)
-_OBJECT = Column("OBJECT", lambda row: row.what or "-", shrinks=True, usual=32)
-_CODE = Column(_RESULT, lambda row: row.result, usual=6)
-_FROM = Column("FROM", lambda row: row.source_ip or "-", shrinks=True, usual=15)
+_OBJECT = Column("OBJECT", lambda row: row.what or "-", shrinks=True, usual=32, weight=2)
+_CODE = Column(_RESULT, lambda row: row.result, shrinks=True, usual=6)
+_FROM = Column("FROM", lambda row: row.source_ip or "-", shrinks=True, usual=15, spare=1)
 _ID = Column("ID", lambda row: row.audit_id[:8], shrinks=True, usual=8)
 
 NARROW: Final = (_TIME, _USER, _VERB, _NAMESPACE, _OBJECT, _CODE, _FROM, _ID)
@@ -109,9 +113,10 @@ def table(
         widths = _fitted(widths, shown, width)
     title = _line(titles, widths, shown, fit=width is not None)
     yield f"{_BOLD}{title}{_PLAIN}" if colours else title
+    user = _start_of(_USER, shown, widths)
     for item, cells in chain(measured, ((item, _cells(item, shown)) for item in stream)):
         line = _line(cells, widths, shown, fit=width is not None)
-        yield _coloured(line, item, _start_of(_USER, shown, widths)) if colours else line
+        yield _coloured(line, item, user) if colours else line
 
 
 def shortened(text: str, width: int) -> str:
@@ -142,28 +147,44 @@ def _coloured(line: str, row: Row, user: int) -> str:
 def _start_of(wanted: Column, shown: Sequence[Column], widths: list[int]) -> int:
     """Give the place in a line of ASCII at which a column begins; behind its end, if it is not shown."""
     place = shown.index(wanted) if wanted in shown else len(shown)
-    return sum(widths[:place]) + len(_GAP) * place
+    return sum(size + len(_GAP) for size in widths[:place] if size)
 
 
 def _fitted(widths: list[int], shown: Sequence[Column], width: int) -> list[int]:
-    """Cut the widest of the columns that shrink, evenly, until the line fits or they are as narrow as they may be."""
-    room = width - len(_GAP) * (len(shown) - 1)
-    may = [column.shrinks for column in shown]
-    cut = _cut(widths, may, room, _NARROWEST)
-    return cut if sum(cut) <= room else _cut(cut, may, room, _LAST_RESORT)
+    """Cut the widest of the columns that shrink, evenly by weight, until the line fits; 0 is a column left out.
+
+    Where cells were to be cut past reading, spare columns go first; then cells are cut as far as they may be.
+    """
+    spare = sorted((column.spare, place) for place, column in enumerate(shown) if column.spare)
+    while not _fits(cut := _cut(widths, shown, width, _NARROWEST), width):
+        if not spare:
+            return _cut(widths, shown, width, _LAST_RESORT)
+        widths = [0 if place == spare[0][1] else size for place, size in enumerate(widths)]
+        spare = spare[1:]
+    return cut
 
 
-def _cut(widths: list[int], may: list[bool], room: int, narrowest: int) -> list[int]:
-    hard = sum(size for size, soft in zip(widths, may, strict=True) if not soft)
-    limit = max((size for size, soft in zip(widths, may, strict=True) if soft), default=narrowest)
-    while limit > narrowest and hard + sum(min(s, limit) for s, soft in zip(widths, may, strict=True) if soft) > room:
+def _fits(widths: list[int], width: int) -> bool:
+    return sum(widths) + len(_GAP) * (sum(map(bool, widths)) - 1) <= width
+
+
+def _cut(widths: list[int], shown: Sequence[Column], width: int, narrowest: int) -> list[int]:
+    limit = max((size for size, column in zip(widths, shown, strict=True) if column.shrinks), default=narrowest)
+    cut = widths
+    while limit > narrowest and not _fits(cut, width):
         limit -= 1
-    return [min(size, limit) if soft else size for size, soft in zip(widths, may, strict=True)]
+        cut = [
+            min(size, limit * column.weight) if column.shrinks else size
+            for size, column in zip(widths, shown, strict=True)
+        ]
+    return cut
 
 
 def _line(cells: list[str], widths: list[int], shown: Sequence[Column], *, fit: bool) -> str:
     pieces = []
     for cell, width, column in zip(cells, widths, shown, strict=True):
+        if not width:
+            continue
         text = shortened(cell, width) if fit else cell
         room = " " * (width - columns(text))
         pieces.append(room + text if column.right else text + room)

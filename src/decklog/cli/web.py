@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from decklog.cli.flags import configured, environment_name, flags_from
+from decklog.cli import doors
+from decklog.cli.flags import configured, environment_name, flags_from, stacked
 from decklog.errors import DecklogError
 from decklog.web.options import ADDRESS, WebListenerOptions, WebOptions
+
+if TYPE_CHECKING:
+    from decklog.assembling.web import WebSettings
 
 _HELP = """Look at a log or a store in a browser.
 
@@ -26,43 +28,47 @@ decklog web --store /var/lib/decklog --listen 127.0.0.1:9000
 """
 
 
-@click.command("web", help=_HELP, short_help="Look at a log or a store in a browser.")
-@configured
-@click.option(
-    "-f",
-    "--filename",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    envvar="DECKLOG_SOURCE",
-    show_envvar=True,
-    type=click.Path(),
-    help="Audit log to show: a file (its rotated and .gz parts are found) or a directory.",
+_OPTIONS = stacked(
+    click.option(
+        "-f",
+        "--filename",
+        "files",
+        multiple=True,
+        metavar="FILE",
+        envvar="DECKLOG_SOURCE",
+        show_envvar=True,
+        type=click.Path(),
+        help="Audit log to show: a file (its rotated and .gz parts are found) or a directory.",
+    ),
+    click.option(
+        "--store",
+        metavar="DIR",
+        envvar="DECKLOG_STORE",
+        show_envvar=True,
+        type=click.Path(),
+        help="Show a store of decklog receive or decklog import; the one for a large log.",
+    ),
+    click.option(
+        "--rotated/--no-rotated", default=True, show_default=True, help="Read the older parts of a rotated log, too."
+    ),
+    click.option(
+        "--listen",
+        default=ADDRESS,
+        show_default=True,
+        metavar="HOST:PORT",
+        help="Serve here.",
+        envvar=environment_name("--listen"),
+        show_envvar=True,
+    ),
+    click.option(
+        "--policy", metavar="FILE", type=click.Path(), help="Audit policy of the cluster: shown and explained."
+    ),
+    flags_from(WebListenerOptions, "listener"),
+    flags_from(WebOptions, "web"),
 )
-@click.option(
-    "--store",
-    metavar="DIR",
-    envvar="DECKLOG_STORE",
-    show_envvar=True,
-    type=click.Path(),
-    help="Show a store of decklog receive or decklog import; the one for a large log.",
-)
-@click.option(
-    "--rotated/--no-rotated", default=True, show_default=True, help="Read the older parts of a rotated log, too."
-)
-@click.option(
-    "--listen",
-    default=ADDRESS,
-    show_default=True,
-    metavar="HOST:PORT",
-    help="Serve here.",
-    envvar=environment_name("--listen"),
-    show_envvar=True,
-)
-@click.option("--policy", metavar="FILE", type=click.Path(), help="Audit policy of the cluster: shown and explained.")
-@flags_from(WebListenerOptions, "listener")
-@flags_from(WebOptions, "web")
-def command(
+
+
+def _settings(
     files: tuple[str, ...],
     store: str | None,
     rotated: bool,
@@ -70,16 +76,28 @@ def command(
     policy: str | None,
     listener: WebListenerOptions,
     web: WebOptions,
-) -> None:
-    """Look at a log or a store in a browser."""
-    from decklog.assembling.web import WebDoor, WebSettings  # noqa: PLC0415  # because: libraries that --help does not need
-    from decklog.listen import run  # noqa: PLC0415  # because: the same
+) -> WebSettings:
+    from decklog.assembling.web import WebSettings  # noqa: PLC0415  # because: libraries that --help does not need
 
     files, store = _places(files, store or "")
-    logging.basicConfig(format="decklog: %(message)s", stream=sys.stderr, level=logging.WARNING)
-    door = WebDoor(WebSettings(listen, files, rotated, store, web, listener, policy or ""), _say)
-    if run(door.until_stopped()) is signal.SIGINT:
-        raise click.Abort
+    return WebSettings(listen, files, rotated, store, web, listener, policy or "")
+
+
+settings = click.command("web")(_OPTIONS(_settings))
+"""Gives what the flags say, without serving: for `decklog serve`."""
+
+
+@click.command("web", help=_HELP, short_help="Look at a log or a store in a browser.")
+@configured
+@_OPTIONS
+def command(**given: Any) -> None:
+    """Look at a log or a store in a browser."""
+    from decklog.assembling.web import WebDoor  # noqa: PLC0415  # because: libraries that --help does not need
+    from decklog.listen import run  # noqa: PLC0415  # because: the same
+
+    doors.diagnose()
+    door = WebDoor(_settings(**given), doors.say)
+    doors.serve(lambda: run(door.until_stopped()))
 
 
 def _places(files: tuple[str, ...], store: str) -> tuple[tuple[str, ...], str]:
@@ -93,8 +111,3 @@ def _places(files: tuple[str, ...], store: str) -> tuple[tuple[str, ...], str]:
     if not files and not store:
         raise DecklogError("nothing to show yet: give -f FILE (an audit log) or --store DIR")
     return files, store
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
