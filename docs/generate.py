@@ -14,7 +14,7 @@ import click
 
 from decklog.audit.times import format_duration
 from decklog.cli import decklog
-from decklog.config import OPTIONS
+from decklog.config_file import OPTIONS, SECTIONS, section_keys
 from decklog.metrics import AuditCounters, families
 from decklog.options import Flag, Seconds, flags
 
@@ -52,6 +52,23 @@ audit-webhook-config-file: /etc/decklog/webhook.yaml
 audit-webhook-batch-max-wait: 5s
 audit-webhook-spool-dir: /var/lib/decklog/spool
 metrics-listen: "9095"
+```
+
+## Sections
+
+`gateway:`, `receive:` and `web:` hold mappings: what counts for that door alone, over what stands outside of them.
+`decklog gateway` reads `gateway:`, `decklog receive` reads `receive:`, `decklog web` reads `web:`, and `decklog serve`
+runs a door for each section that is there ([decklog serve](serve.md)). Commands that read a store take `store` from
+outside, or else the one that all sections agree on.
+
+```yaml
+store: /var/lib/decklog
+metrics-listen: "9095"
+gateway:
+  listen: 0.0.0.0:8443
+  kubeconfig: /etc/decklog/upstream.kubeconfig
+  audit-policy-file: /etc/decklog/policy.yaml
+web: # its own defaults
 ```"""
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Seconds: "duration, such as `10s`"}
 METRICS = """\
@@ -59,12 +76,13 @@ METRICS = """\
 kube-apiserver's audit metrics have its names, labels and help texts.
 
 For each backend, at any time: processed = delivered + queued + in flight + spooled + parked + dropped. `backend` is
-`log` or `webhook`; the reasons of drops are: `failed` (it could not be written, or every attempt to deliver it failed),
-`unencodable`, `buffer-full` (the batch buffer), `shut-down` (not delivered when the process had to end), `too-large`
-(truncation), `spool-full`, `worker-died` (waited in the memory of a worker that was killed).
+`log`, `webhook` or `store`; the reasons of drops are: `failed` (it could not be written, or every attempt to deliver it
+failed), `unencodable`, `buffer-full` (the batch buffer), `shut-down` (not delivered when the process had to end),
+`too-large` (truncation), `spool-full`, `worker-died` (waited in the memory of a worker that was killed).
 
 A gateway with several workers serves their sums. A worker that dies is replaced, and its successor goes on from what it
-had last told, at most a second before: no counter goes backwards. `/readyz` says which worker is not ready, and why."""
+had last told, at most a second before: no counter goes backwards. `/readyz` says which worker is not ready, and why.
+`decklog serve` has one view of all its doors; certificates then bear the door's name, `gateway-listener`."""
 
 
 def cli_page() -> str:
@@ -122,6 +140,8 @@ def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def config_page() -> str:
     """Give the page of the configuration file."""
     parts = ["# Configuration", CONFIG]
+    rows = [(f"`{name}:`", ", ".join(f"`{key}`" for key in section_keys(name))) for name in SECTIONS]
+    parts.append(_table(("Section", "Keys"), rows))
     for options in OPTIONS:
         parts.append(f"## {(options.__doc__ or '').strip().splitlines()[0]}")
         parts.append(_table(("Key", "Type", "Default", "Meaning"), [_setting(flag) for flag in flags(options)]))

@@ -64,8 +64,8 @@ def test_wrong_options_are_told_at_once() -> None:
 
 
 PLUMBING = {
-    "nothing": (False, False, "auditing is off: no --audit-log-path and no --audit-webhook-config-file"),
-    "a policy alone": (True, False, "auditing is off: no --audit-log-path and no --audit-webhook-config-file"),
+    "nothing": (False, False, "auditing is off: no --audit-log-path, no --audit-webhook-config-file, no --store"),
+    "a policy alone": (True, False, "auditing is off: no --audit-log-path, no --audit-webhook-config-file, no --store"),
     "a log alone": (False, True, "auditing is off: no --audit-policy-file"),
     "both": (True, True, "blocking<log>"),
 }

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from decklog import config
+from decklog import config_file
 from decklog.backends.log_options import LogOptions
 from decklog.backends.options import BackendOptions
 from decklog.backends.webhook_options import WebhookOptions
@@ -107,7 +107,7 @@ def test_values_have_the_types_of_their_flags(tmp_path: Path, text: str, values:
     """What is read is what the flag would have given."""
     path = tmp_path / "decklog.yaml"
     path.write_text(text)
-    assert config.read(path) == values
+    assert config_file.read(path) == values
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_every_problem_is_told_with_its_place(tmp_path: Path, text: str, problem
     path = tmp_path / "decklog.yaml"
     path.write_text(text)
     with pytest.raises(DecklogError) as error:
-        config.read(path)
+        config_file.read(path)
     assert str(error.value) == "\n".join(f"{path}:{problem}" for problem in problems)
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, message: str
     path = tmp_path / "decklog.yaml"
     path.write_text(text)
     with pytest.raises(DecklogError) as error:
-        config.read(path)
+        config_file.read(path)
     assert str(error.value).startswith(f"{path}{message}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from decklog import config
+from decklog import config_file
 from decklog.cli import decklog
 from decklog.cli.helm import Helm
 
@@ -75,7 +75,7 @@ def test_a_door_s_unit_waits_until_it_serves(name: str) -> None:
 )
 def test_the_configuration_of_a_unit_is_one(name: str, path: Path) -> None:
     """Every key is a flag of the command that reads it, and the unit's own comment says where it comes from."""
-    assert set(config.read(path)) <= flags(decklog.entries[name].load())
+    assert set(config_file.read(path)) <= flags(decklog.entries[name].load())
     unit = (UNITS / f"decklog-{name}.service").read_text("utf-8")
     assert str(path.relative_to(ROOT)) in unit
 
@@ -94,7 +94,7 @@ def test_the_manifest_starts_commands_with_flags_that_exist(tmp_path: Path) -> N
             assert named(rest) <= flags(command), words
     path = tmp_path / "decklog.yaml"
     path.write_text(documents()["ConfigMap"]["data"]["decklog.yaml"])
-    assert set(config.read(path)) <= flags(decklog.entries["receive"].load())
+    assert set(config_file.read(path)) <= flags(decklog.entries["receive"].load())
 
 
 def test_the_manifest_fits_together() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from decklog import config
+from decklog import config_file
 from decklog.cli import decklog
 
 ROOT = Path(__file__).parent.parent
@@ -14,7 +14,7 @@ EXAMPLES = ROOT / "examples" / "receive"
 
 def test_the_example_is_a_configuration_of_the_receiver() -> None:
     """Every key of it is a flag of the command, and the values are of their types."""
-    values = config.read(EXAMPLES / "decklog.yaml")
+    values = config_file.read(EXAMPLES / "decklog.yaml")
     flags = {name for param in decklog.entries["receive"].load().params for name in param.opts}
     assert set(values) <= flags
     assert values["--store"] == "/var/lib/decklog"

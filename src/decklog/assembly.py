@@ -5,10 +5,12 @@ Options become a policy, a backend and a door; nothing else knows more than one 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from decklog import certificates, kubeconfig, listen
@@ -22,6 +24,8 @@ from decklog.backends.books import Entered
 from decklog.backends.failures import Failures, Notices
 from decklog.backends.filtered import Filtered
 from decklog.backends.intents import IntentLog
+from decklog.backends.kept import PLUGIN, Kept
+from decklog.backends.kept_options import KeptOptions
 from decklog.backends.log import LogBackend, log_backend
 from decklog.backends.log_options import LogOptions
 from decklog.backends.spool import Spool
@@ -38,15 +42,19 @@ from decklog.metrics import AuditCounters
 from decklog.policy.reader import load
 from decklog.sandbox.app import NOTICE, Sandbox
 from decklog.sandbox.identities import accounts, issue
+from decklog.store.journal import Item, Journal, identity_of
+from decklog.store.writer_files import JOURNAL
+from decklog.store.writers import keep_turning, writer_name
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from types import TracebackType
 
     from decklog.asgi import Application, Identify, Receive, Scope, Send
     from decklog.audit.event import Event
     from decklog.audit.sink import Backend
+    from decklog.backends.kept import Keep
     from decklog.metrics import Account
     from decklog.policy.rules import Policy
     from decklog.sandbox.identities import Credentials
@@ -65,7 +73,8 @@ def log_to(path: str, *, counters: AuditCounters | None = None, **tuning: Any) -
 def backend_of(options: AuditOptions, counters: AuditCounters) -> tuple[Backend | None, LogBackend | None]:
     """Make the backends that the options ask for: (their nest, the log itself, whose `reopen` SIGHUP calls).
 
-    ``union[blocking<log>, truncate<batch<webhook>>]``: truncation is outermost, as in kube-apiserver, then the mode.
+    ``union[blocking<log>, truncate<batch<webhook>>, blocking<store>]``: truncation is outermost, as in kube-apiserver,
+    then the mode.
     """
     nests: list[Backend] = []
     log = None
@@ -74,6 +83,8 @@ def backend_of(options: AuditOptions, counters: AuditCounters) -> tuple[Backend 
         nests.append(nest)
     if options.webhook.enabled:
         nests.append(_webhook_nest(options, counters))
+    if options.kept.enabled:
+        nests.append(_kept_nest(options.kept, counters))
     if not nests:
         return None, None
     return (nests[0] if len(nests) == 1 else Union(nests)), log
@@ -106,6 +117,32 @@ def _webhook_nest(options: AuditOptions, counters: AuditCounters) -> Backend:
     else:
         leaf = Webhook(poster, encode_list, account=account, failures=failures, initial_backoff_s=chosen.backoff_s)
     return _wrapped(leaf, options, chosen, encode_line, counters, account)
+
+
+def _kept_nest(options: KeptOptions, counters: AuditCounters) -> Backend:
+    account = counters.account(PLUGIN)
+    failures = Failures(PLUGIN, counters, Notices())
+    leaf = Kept(lambda: _journal(options), encode_line, account=account, failures=failures)
+    nest = leaf if options.mode == "blocking-strict" else Blocking(leaf, counters, account=account)
+    return Entered(nest, account, failures=failures)
+
+
+@asynccontextmanager
+async def _journal(options: KeptOptions) -> AsyncIterator[Keep]:
+    """Open the journal of one writer, and hand out what stores lines in it."""
+    cluster = options.cluster
+    folder = Path(options.store) / JOURNAL / (options.writer or writer_name("gateway", cluster))
+    async with Journal(folder, Disk(), cluster=cluster) as journal:
+
+        async def keep(lines: Sequence[bytes]) -> object:
+            return await journal.append([Item(line, identity_of(cluster, line)) for line in lines])
+
+        turning = asyncio.create_task(keep_turning(journal))
+        try:
+            yield keep
+        finally:
+            turning.cancel()
+            await asyncio.wait([turning])
 
 
 def _wrapped(
@@ -173,20 +210,20 @@ class Auditing:
         self.counters = counters if counters is not None else AuditCounters()
         self.policy = policy
         self.backend, self.log = backend_of(
-            options if policy else replace(options, webhook=WebhookOptions()), self.counters
+            options if policy else replace(options, webhook=WebhookOptions(), kept=KeptOptions()), self.counters
         )
         self.intents: IntentLog | None = None
         omits = policy is not None and (_omits_received(policy) or (reloads and bool(options.intent_path)))
         if omits and self.backend is not None and options.strict:
             if not options.intent_path:
-                raise DecklogError("a strict log on standard output needs --audit-intent-path FILE with this policy")
+                raise DecklogError("strict mode needs --audit-intent-path FILE with this policy and no log in a file")
             self.intents = IntentLog(options.intent_path, Disk())
 
     @property
     def plumbing(self) -> str:
         """The nest of backends in one line, or why nothing is recorded."""
         if self.backend is None:
-            return "auditing is off: no --audit-log-path and no --audit-webhook-config-file"
+            return "auditing is off: no --audit-log-path, no --audit-webhook-config-file, no --store"
         return str(self.backend) if self.policy is not None else "auditing is off: no --audit-policy-file"
 
     async def start(self, stack: AsyncExitStack) -> None:

@@ -109,15 +109,16 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     on_stop: Callable[[], None] | None = None,
     grace_s: float = GRACE_S,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve `app` on `address` (port 0: any free one) for as long as the block runs.
+    """Serve `app` on `address` (port 0: any free one) for as long as the block runs; or on a `listener` that is bound.
 
     Leaving stops: no new connections, `on_stop` (where an application ends its streams in good order), `grace_s` for
     what is under way, then connections are cut, whose applications receive ``http.disconnect``.
     Raises DoorError when the address cannot be had or the application does not start.
     """
-    host, port = parse_address(address)
-    listener = bind(host, port)
+    if listener is None:
+        listener = bind(*parse_address(address))
     server = await _started(app, listener, tls)
     ticking = asyncio.create_task(server.main_loop())
     try:

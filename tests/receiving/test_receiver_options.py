@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from decklog.config import ReceiverSettings, known
+from decklog.config import ReceiverSettings
+from decklog.config_file import known
 from decklog.errors import DecklogError
 from decklog.receiving.options import ReceiverListenerOptions, ReceiverOptions
 

@@ -18,6 +18,7 @@ from decklog.access import handing_out
 from decklog.assembling.doors import Doors
 from decklog.assembling.listener_certificates import CLIENT_CA, FRONT_PROXY_CA, Certificates
 from decklog.assembling.reloading import InForce, RefusedError, read_again, understood
+from decklog.assembling.upkeep import make_store
 from decklog.assembling.worker import GatewayWorker
 from decklog.assembly import Auditing
 from decklog.backends.intents import IntentLog
@@ -55,6 +56,8 @@ class AuditedGateway:
             )
         )
         self._in_force = self._first_policy()
+        if settings.audit.kept.enabled:
+            make_store(Path(settings.audit.kept.store))
         access.from_options(settings.upstream, environ=os.environ)  # what cannot be used is told before anybody starts
         self._plumbing = Auditing(
             settings.audit, self._in_force.policy if self._in_force is not None else None

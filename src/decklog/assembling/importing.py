@@ -14,8 +14,6 @@ interrupted is run again, as is one of a log that has grown since.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +24,7 @@ from decklog.store.journal import Item, Journal, identity_of
 from decklog.store.known import Keys, add_journals, add_parquet
 from decklog.store.view import view
 from decklog.store.writer_files import JOURNAL
+from decklog.store.writers import writer_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 BATCH_BYTES: Final = 8 << 20
 """About how much one sync serves."""
 _BATCH_EVENTS: Final = 10_000
-_ODD: Final = re.compile(r"[^a-z0-9-]+")
 
 
 @dataclass(slots=True)
@@ -49,14 +47,6 @@ class Imported:
     """Those that the store had, and those that came twice."""
 
 
-def writer_name(cluster: str) -> str:
-    """Name the folder of the journal that imports of a cluster write to: one import a cluster at a time."""
-    if not cluster:
-        return "import"
-    digest = hashlib.sha256(cluster.encode()).hexdigest()[:8]  # names that differ in odd characters alone
-    return f"import-{_ODD.sub('-', cluster.lower())[:40].strip('-')}-{digest}"
-
-
 async def bring_in(records: Iterable[Record], store: Path, disk: Disk, *, cluster: str = "") -> Imported:
     """Store the events of `records`; what is counted is on the device.
 
@@ -65,7 +55,7 @@ async def bring_in(records: Iterable[Record], store: Path, disk: Disk, *, cluste
     """
     done = Imported()
     try:
-        async with Journal(store / JOURNAL / writer_name(cluster), disk, cluster=cluster) as journal:
+        async with Journal(store / JOURNAL / writer_name("import", cluster), disk, cluster=cluster) as journal:
             known = _Known(store, disk, cluster)
             for batch in _batches(records, cluster):
                 known.look_at(batch.times)

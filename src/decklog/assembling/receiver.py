@@ -7,10 +7,8 @@ sends kube-apiserver here; what every door's supervisor does stands in `decklog.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from decklog import listen
 from decklog.assembling.doors import Doors
 from decklog.assembling.listener_certificates import CLIENT_CA, Certificates
+from decklog.assembling.upkeep import make_store
 from decklog.disk import Disk
 from decklog.errors import DecklogError
-from decklog.line_files import make_directories
 from decklog.listener_tls import Files
 from decklog.metrics import bequeathed, snapshot
 from decklog.receiving import handing_out
@@ -31,6 +29,7 @@ from decklog.receiving.server import Receiver
 from decklog.store.journal import Item, Journal, identity_of
 from decklog.store.quarantine import BODY, QUARANTINE, Quarantine
 from decklog.store.writer_files import JOURNAL
+from decklog.store.writers import keep_turning, writer_name
 
 if TYPE_CHECKING:
     import signal
@@ -44,21 +43,10 @@ if TYPE_CHECKING:
     from decklog.store.items import Appended
     from decklog.worker import Message, Worker
 
-LOOK_EVERY_S: Final = 5.0
-"""How often journals are asked whether they are old enough to turn."""
-_ODD: Final = re.compile(r"[^a-z0-9-]+")
 GRACE_S: Final = 3.0
 """How long bodies may go on coming after a stop."""
 
 logger = logging.getLogger(__name__)
-
-
-def writer_prefix(cluster: str) -> str:
-    """Give what the folders of a receiver's workers begin with: receivers of several clusters may share a store."""
-    if not cluster:
-        return "receive-"
-    digest = hashlib.sha256(cluster.encode()).hexdigest()[:8]  # names that differ in odd characters alone
-    return f"receive-{_ODD.sub('-', cluster.lower())[:40].strip('-')}-{digest}-"
 
 
 class StoreReceiver:
@@ -103,6 +91,8 @@ class StoreReceiver:
 class ReceiverWorker:
     """Serves in one worker, from its start to its end."""
 
+    DOOR: Final = "receive"
+
     def __init__(
         self,
         settings: ReceiverSettings,
@@ -124,7 +114,7 @@ class ReceiverWorker:
     async def serve(self) -> None:
         """Serve until the worker is stopped; then everything that was acknowledged is on the disk, as before."""
         options, cluster = self._settings.receiver, self._cluster
-        name = f"{writer_prefix(cluster)}{self._worker.number}"
+        name = f"{writer_name(self.DOOR, cluster)}-{self._worker.number}"
         journal = Journal(self._store / JOURNAL / name, self._disk, cluster=cluster)
         quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
         space = Space(
@@ -151,7 +141,7 @@ class ReceiverWorker:
             )
             await self._receiver.start()
             await self._receiver.listen(self._worker.listener, self._context())
-            beside = [asyncio.create_task(self._turn(journal))]
+            beside = [asyncio.create_task(keep_turning(journal))]
             if self._worker.number == 1:
                 beside.append(asyncio.create_task(self._adopt()))
             self._worker.stats = lambda: snapshot(self._counters)
@@ -174,18 +164,10 @@ class ReceiverWorker:
             return False  # whatever is wrong, writing will tell
         return found.f_bavail * found.f_frsize < self._settings.receiver.free_bytes
 
-    async def _turn(self, journal: Journal) -> None:
-        """Let a journal that is rarely used end its segment when it is old."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await journal.turn()
-            except OSError as error:
-                logger.warning("the journal cannot begin a new segment: %s", error)
-
     async def _adopt(self) -> None:
         """Take apart what workers have left in quarantine that there were more of at an earlier start."""
-        for name in _left_by_others(self._store / QUARANTINE, writer_prefix(self._cluster), self._worker.count):
+        prefix = f"{writer_name(self.DOOR, self._cluster)}-"
+        for name in _left_by_others(self._store / QUARANTINE, prefix, self._worker.count):
             try:
                 async with Journal(self._store / JOURNAL / name, self._disk, cluster=self._cluster) as journal:
                     quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
@@ -240,13 +222,3 @@ def _left_by_others(folder: Path, prefix: str, count: int) -> list[str]:
         if path.name.startswith(prefix) and number.isdecimal() and int(number) > count and any(path.glob(f"*{BODY}")):
             found.append(path.name)
     return found
-
-
-def make_store(path: Path) -> None:
-    """Make the directory of a store. Raises DecklogError if it cannot be used."""
-    try:
-        make_directories(Disk(), path)
-    except OSError as error:
-        raise DecklogError(f"--store {path}: {error.strerror}: give a directory that you may write") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise DecklogError(f"--store {path}: it may not be written: give a directory that you may write")

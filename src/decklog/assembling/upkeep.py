@@ -5,22 +5,36 @@ A command does one round, or a part of it; a process that serves does one from t
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from decklog.disk import Disk
+from decklog.errors import DecklogError
+from decklog.line_files import make_directories
 from decklog.policy import keeping
 from decklog.store.segment import GRACE_S, Maintenance
+from decklog.store.writer_files import JOURNAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from decklog.disk import Disk
     from decklog.store.compaction import Compacted
     from decklog.store.parquet import Engine
     from decklog.store.retention import Rules
     from decklog.store.segment import Sealed
+
+
+def make_store(path: Path) -> None:
+    """Make the directory of a store. Raises DecklogError if it cannot be used."""
+    try:
+        make_directories(Disk(), path / JOURNAL)
+    except OSError as error:
+        raise DecklogError(f"--store {path}: {error.strerror}: give a directory that you may write") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise DecklogError(f"--store {path}: it may not be written: give a directory that you may write")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from decklog.web.data import Data
+    from decklog.worker import Message, Worker
+
+logger = logging.getLogger(__name__)
 
 MOST_DOORS: Final = 8
 """Processes that serve pages of one store at once: each records readings in a journal of its own."""
@@ -44,6 +48,11 @@ class WebSettings:
     web: WebOptions = field(default_factory=WebOptions)
     listener: WebListenerOptions = field(default_factory=WebListenerOptions)
     policy: str = ""
+
+    @property
+    def stores(self) -> frozenset[str]:
+        """Where events are kept: readings alone, in a store that somebody else keeps."""
+        return frozenset()
 
 
 class WebDoor:
@@ -73,9 +82,42 @@ class WebDoor:
     async def until_stopped(self) -> signal.Signals:
         """Serve until SIGTERM or SIGINT, which is returned."""
         async with AsyncExitStack() as stack:
-            readings = Readings(await self._keeper(stack))
-            pages = Pages(self.data, readings, settings=self._told())
-            return await self._serve(pages)
+            pages = await self._pages(stack)
+            app, ready = self._guarded(pages)
+            return await listen.until_stopped(
+                app,
+                self._settings.address,
+                tls=self._tls,
+                on_stop=pages.stop,
+                announce=lambda line: ready(line.rpartition(" ")[2]),
+            )
+
+    async def work(self, worker: Worker) -> None:
+        """Serve in a worker of a supervisor, until it is stopped."""
+        async with AsyncExitStack() as stack:
+            pages = await self._pages(stack)
+            app, ready = self._guarded(pages)
+            address, sock = self._settings.address, worker.listener
+            async with listen.serve(app, address, tls=self._tls, on_stop=pages.stop, listener=sock) as served:
+                ready(served.url)
+                worker.on_message = self._read_again
+                worker.ready()
+                await worker.stopped()
+
+    def _read_again(self, message: Message) -> None:
+        """Take the certificate that is there now; connections that are open go on as they are."""
+        del message
+        listener = self._settings.listener
+        if self._tls is not None:
+            try:
+                certificates.read(listener.certificate_file, listener.key_file)  # whether the two are a pair
+                self._tls.load_cert_chain(listener.certificate_file, listener.key_file)
+            except (DecklogError, OSError) as error:
+                logger.warning("the pages' certificate stays as it was: %s", error)
+
+    async def _pages(self, stack: AsyncExitStack) -> Pages:
+        readings = Readings(await self._keeper(stack))
+        return Pages(self.data, readings, settings=self._told())
 
     def _told(self) -> dict[str, Any]:
         """Give what pages may show besides the data."""
@@ -88,7 +130,8 @@ class WebDoor:
             "certificates": tuple((name, path) for name, path in files if path),
         }
 
-    async def _serve(self, pages: Pages) -> signal.Signals:
+    def _guarded(self, pages: Pages) -> tuple[Any, Callable[[str], None]]:
+        """Give the application behind its guard, and what is to be called with its address once it serves."""
         one_time = OneTime(self._tell_token) if self._readers is None else None
         port = listen.parse_address(self._settings.address)[1]
         access = Access(
@@ -101,16 +144,14 @@ class WebDoor:
         )
         self._url = ""
 
-        def ready(line: str) -> None:
-            self._url = line.rpartition(" ")[2]
+        def ready(url: str) -> None:
+            self._url = url
             if one_time is not None:
                 one_time.renew()
             else:
-                self._announce(line)
+                self._announce(f"listening on {url}")
 
-        return await listen.until_stopped(
-            pages.guarded(access), self._settings.address, tls=self._tls, on_stop=pages.stop, announce=ready
-        )
+        return pages.guarded(access), ready
 
     def _tell_token(self, token: str) -> None:
         self._announce(f"listening on {self._url}/?token={token}")

@@ -1,7 +1,8 @@
 """What one worker of the gateway serves with: its backends, its way to the upstream, and the engine between them.
 
-What differs between workers (`share`): the spool's folder and its size, the file of intents, and the webhook's
-throttle, of which each has its part. The log is one file for all: every line is one write, and one of them rotates.
+What differs between workers (`share`): the spool's folder and its size, the file of intents, the journal in a store,
+and the webhook's throttle, of which each has its part. The log is one file for all: every line is one write, and one of
+them rotates.
 
 Messages of the supervisor: `reopen` (the log), `policy` (its bytes: it takes the old one's place), `told` (the event
 that says so is written by this worker), `tls` (the certificates are read again).
@@ -40,6 +41,7 @@ from decklog.metrics import bequeathed, snapshot
 from decklog.policy.evaluator import Evaluator
 from decklog.policy.rules import Policy
 from decklog.recorder.recording import Recorder
+from decklog.store.writers import writer_name
 
 if TYPE_CHECKING:
     import ssl
@@ -83,7 +85,13 @@ def share(options: AuditOptions, number: int, count: int) -> AuditOptions:
         batch_throttle_burst=max(1, webhook.batch_throttle_burst // count) if webhook.batch_throttle_burst > 0 else 0,
     )
     intents = f"{options.intent_path}.worker-{number}" if options.intent_path else ""
-    return replace(options, webhook=webhook, backends=replace(options.backends, intent_path=intents))
+    writer = f"{writer_name('gateway', options.kept.cluster)}-{number}" if options.kept.enabled else ""
+    return replace(
+        options,
+        webhook=webhook,
+        backends=replace(options.backends, intent_path=intents),
+        kept=replace(options.kept, writer=writer),
+    )
 
 
 class GatewayWorker:
