@@ -157,6 +157,8 @@ class Pages:
             answer = self._refused(request, RefusedError(400, f"{error.name}: {error}"), is_twin=is_twin)
         except DecklogError as error:
             answer = self._refused(request, RefusedError(400, str(error)), is_twin=is_twin)
+        except Exception as error:  # noqa: BLE001  # because: one page that is broken must not take its reason to the reader
+            answer = await self._broken(request, error)
         else:
             if is_twin:
                 answer = Response(as_json(value), getattr(value, "status", 200), media_type=JSON)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shlex
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
+
+from decklog.ask.names import resource_patterns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +21,8 @@ NOWHERE: Final = "-"
 """Stands for "no namespace" in addresses; no namespace is called so."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*")
 _SHELL_SAFE: Final = re.compile(r"[\x20-\x7e]*")
+_CODE: Final = re.compile(r"[1-9][0-9]{2}")
+_VERSION: Final = re.compile(r"v[0-9]")
 _FLAGS: Final = frozenset(("humans", "machines", "failed-only"))
 
 
@@ -69,13 +74,39 @@ def to_user(name: str) -> str:
 def as_term(name: str, value: str) -> str:
     """Write a value as the pattern that means it alone; empty where patterns cannot say it.
 
-    Patterns read a leading ``-`` as "not", a trailing ``*`` as "any rest", and in most fields a comma as "or".
+    Patterns read a leading ``-`` as "not", a trailing ``*`` as "any rest", and in most fields a comma as "or". A
+    resource is written with its group and subresource, or the lack of them: ``pods./-*``.
     """
+    if name == "code":
+        return value if _CODE.fullmatch(value) else ""
+    if name == "source-ip":
+        return value if _is_address(value) else ""
     if not value:
-        return "-*" if name in {"namespace", "subresource"} else ""
-    is_list = name in {"verb", "resource", "subresource", "namespace", "code", "decision", "stage", "level"}
-    odd = value.startswith("-") or value.endswith("*") or (is_list and ("," in value or value != value.strip()))
-    return "" if odd else value
+        return "" if name == "cluster" else "-*"
+    is_list = name in {"verb", "resource", "subresource", "namespace", "decision", "stage", "level"}
+    if value.startswith("-") or value.endswith("*") or (is_list and ("," in value or value != value.strip())):
+        return ""
+    return _resource_term(value) if name == "resource" else value
+
+
+def _resource_term(value: str) -> str:
+    """Write ``deployments.apps/scale`` so that it means this alone."""
+    kind, slash, subresource = value.partition("/")
+    resource, dot, group = kind.partition(".")
+    plain = all(part == part.lower() and "*" not in part and "/" not in part for part in (resource, group, subresource))
+    if not plain or resource in {"", "all"} or subresource.startswith("-") or (slash and not subresource):
+        return ""
+    if resource_patterns(kind)[0].resource.text != resource or _VERSION.match(group):
+        return ""  # it would be read as another one's short name, or its group as a version
+    return f"{kind}{'' if dot else '.'}/{subresource or '-*'}"
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def command(words: Iterable[str]) -> str:

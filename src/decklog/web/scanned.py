@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from decklog.ask.rows import Row
     from decklog.ask.top import Timeline
     from decklog.audit.event import Event
+    from decklog.sources.places import Place
     from decklog.sources.record import Record
     from decklog.web.limits import Deadline
 
@@ -96,11 +97,11 @@ class Files:
         sizes = [_signature(place.path) for place in places if place.path]
         total = sum(size for size, _, _ in sizes)
         if total > HELD_BYTES or len(sizes) < len(places) or any(place.path.endswith(".gz") for place in places):
-            return merge(scan(places, coverage, queries), *queries)
+            return merge(_closing(scan(places, coverage, queries), places), *queries)
         with self._lock:
             if self._held is None or self._held[0] != sizes:
                 seen = Coverage()
-                requests = list(merge(deadline.over(read(places, seen)), _EVERYTHING))
+                requests = list(merge(_closing(deadline.over(read(places, seen)), places), _EVERYTHING))
                 self._held = sizes, requests, seen
             else:
                 for place in places:
@@ -113,7 +114,7 @@ class Files:
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
         """Read what was written from a time on."""
         places = find(self._files, BytesIO(), rotated=self._rotated)
-        return since_time(deadline.over(read(places, Coverage())), since)
+        return since_time(_closing(deadline.over(read(places, Coverage())), places), since)
 
     def follow(self, wait: Callable[[float], object], stopped: Callable[[], bool]) -> Iterator[Sequence[Record]]:
         """Follow the log, if it is one."""
@@ -123,6 +124,15 @@ class Files:
         follower = Follower(path, wait=wait, stopped=stopped)
         for batch in follower.batches():
             yield batch.records
+
+
+def _closing(records: Iterable[Record], places: Sequence[Place]) -> Iterator[Record]:
+    """Pass records on; files are closed at the end, also if reading never began."""
+    try:
+        yield from records
+    finally:
+        for place in places:
+            place.close()
 
 
 def _signature(path: str) -> tuple[int, int, int]:
@@ -217,7 +227,7 @@ class _Counts:
             if name == "user":
                 self._facets["user" if is_human(event) else "machine"][value] += 1
             else:
-                self._facets[name][value.partition("/")[0] if name == "resource" else value] += 1
+                self._facets[name][value] += 1
 
     def timeline(self) -> Timeline:
         return timeline(self._times, buckets=BARS, split=True, finest_s=1)

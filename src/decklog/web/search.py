@@ -125,6 +125,8 @@ def _shown(name: str, value: str, *, negated: bool) -> str:
         return readable(value)
     if value == "*":
         return "none" if negated else "any"
+    if name == "resource":
+        return f"{value[:-3].removesuffix('.')} itself" if value.endswith("/-*") else value.replace("./", "/")
     return value
 
 

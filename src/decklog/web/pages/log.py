@@ -30,7 +30,7 @@ _TITLES: Final = {
     "user-agent": "Client",
     "cluster": "Cluster",
 }
-_EMPTY: Final = {"namespace": "none", "user": "nobody known", "machine": "nobody known"}
+_EMPTY: Final = {"resource": "paths", "user": "nobody known", "machine": "nobody known"}
 
 
 class Choice(Struct, frozen=True):

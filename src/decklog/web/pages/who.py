@@ -15,6 +15,7 @@ from decklog.ask.rbac import roles, usage
 from decklog.ask.rbac_yaml import manifests
 from decklog.ask.sessions import Session, sessions
 from decklog.ask.sessions import queries as session_queries
+from decklog.ask.top import NONE
 from decklog.audit.query import Pattern
 from decklog.web import links, search
 from decklog.web.asking import Asked, Fields, Page
@@ -201,17 +202,9 @@ def _cell(resource: str, verb: str, counted: tuple[int, int], most: int, fields:
     if not count:
         return Heat(0, 0, 0, "")
     heat = 1 + round((HEATS - 1) * math.log(count) / math.log(most)) if most > 1 else HEATS
-    term, said = _resource_term(resource), links.as_term("verb", verb)
-    href = links.to("/log", [*fields, ("verb", said), *term]) if said and term else ""
+    term, said = links.as_term("resource", "" if resource == NONE else resource), links.as_term("verb", verb)
+    href = links.to("/log", [*fields, ("verb", said), ("resource", term)]) if said and term else ""
     return Heat(count, bad, heat, href)
-
-
-def _resource_term(label: str) -> list[tuple[str, str]]:
-    """Write ``pods/log`` as fields that mean it alone."""
-    if label == "-" or not links.as_term("resource", label):
-        return []
-    resource, slash, subresource = label.partition("/")
-    return [("resource", resource), ("subresource", subresource if slash else "-*")]
 
 
 def _places(name: str, facet: Facet, fields: Fields) -> tuple[Place, ...]:
