@@ -1,0 +1,97 @@
+"""Sizes: how much log a manifest's flags keep, with the defaults of its release, and what is there already."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from decklog.enable.policy_of import on_host, release_of
+from decklog.enable.wanted import Takes, meaning
+from decklog.policy.releases import NEWEST
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from decklog.enable.manifest import StaticPod
+
+MIB: Final = 1 << 20
+_BOUNDED_SINCE: Final = 36
+"""Since 1.36 a log has limits by default: 100 MiB, 366 days, 100 files; before, 100 MiB and none."""
+
+
+class Kept(Struct, frozen=True):
+    """What is kept of a log; None: no limit."""
+
+    max_size_bytes: int | None
+    max_backups: int | None
+    max_age_days: int | None
+
+    @property
+    def max_bytes(self) -> int | None:
+        """How much it can be on disk: the file that is written, and those that are kept of it."""
+        if self.max_size_bytes is None or self.max_backups is None:
+            return None
+        return self.max_size_bytes * (self.max_backups + 1)
+
+
+class LogFiles(Struct, frozen=True):
+    """What is there of a log."""
+
+    folder: Path
+    count: int
+    size_bytes: int
+    oldest_ns: int
+    """When the oldest rotated file was last written; 0: there is none."""
+
+
+def kept(pod: StaticPod) -> Kept:
+    """Say what a manifest keeps; a value that is no number counts as not set."""
+    release = release_of(pod.image)
+    bounded = release is None or release.minor >= _BOUNDED_SINCE
+    size = _number(pod, "--audit-log-maxsize", 100)
+    backups = _number(pod, "--audit-log-maxbackup", 100 if bounded else 0)
+    age = _number(pod, "--audit-log-maxage", 366 if bounded else 0)
+    if size == 0 and not bounded:
+        size = 100
+    return Kept(size * MIB or None, backups or None, age or None)
+
+
+def minor_of(pod: StaticPod) -> int:
+    """Give the minor version of Kubernetes that a manifest's image is, the newest that is known if it does not say."""
+    release = release_of(pod.image)
+    return NEWEST if release is None else release.minor
+
+
+def log_files(pod: StaticPod, root: Path) -> LogFiles | None:
+    """Look at what is there of the log; None: it goes to no file, or no mount leads to it. Raises OSError."""
+    place = on_host(pod, pod.value("--audit-log-path"), root)
+    if place is None:
+        return None
+    stem = place.name[: -len(place.suffix)] if place.suffix else place.name
+    found = [each for each in place.parent.iterdir() if each.name.startswith(stem)] if place.parent.is_dir() else []
+    stats = [(each, each.stat()) for each in found if each.is_file()]
+    older = [stat.st_mtime_ns for each, stat in stats if each != place]
+    return LogFiles(place.parent, len(stats), sum(stat.st_size for _, stat in stats), min(older, default=0))
+
+
+def free_bytes(folder: Path) -> int:
+    """Give the free space of the file system that a folder lies in, or will lie in. Raises OSError."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _number(pod: StaticPod, flag: str, default: int) -> int:
+    text = pod.value(flag)
+    found = meaning(Takes.NUMBER, text) if text else None
+    return found if isinstance(found, int) and found >= 0 else default
+
+
+def in_words(size: float) -> str:
+    """Write bytes as people do, in the units of the flags: ``1.1 GiB``."""
+    value, units = float(size), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "bytes" or value >= 100 else f"{value:.1f} {units[0]}"

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from decklog.enable.cis import checks
+from decklog.enable.findings import Severity
+from decklog.enable.policy_of import release_of
+from decklog.enable.preflight import findings
+from decklog.enable.sizes import in_words, kept, log_files
+from enable.control_plane import AUDIT, METADATA, MOUNTS, node, pod
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from decklog.enable.findings import Finding
+
+RULES = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
+WEBHOOK = {"--audit-webhook-config-file": "/etc/kubernetes/webhook.yaml"}
+PLENTY = 1 << 50
+
+
+def found(root: Path, flags: dict[str, str | None] | None = None, free: int = PLENTY, **more: Any) -> list[Finding]:
+    changed = AUDIT | (flags or {})
+    used = {name: value for name, value in changed.items() if value is not None}
+    return list(findings(pod(used, **more), root, free=lambda _: free))
+
+
+def codes(found: list[Finding], severity: Severity) -> set[str]:
+    return {each.code for each in found if each.severity is severity}
+
+
+def test_nothing_is_wrong_with_what_is_right(tmp_path: Path) -> None:
+    """A manifest with its mounts, its policy and its directory has no grave finding, and no mount is blamed."""
+    node(tmp_path, b"")
+    told = found(tmp_path)
+    assert not codes(told, Severity.GRAVE)
+    assert {code for code in codes(told, Severity.WARNING) if not code.startswith("policy-DL")} == set()
+
+
+GRAVE_FLAGS: dict[str, tuple[dict[str, str | None], str, str]] = {
+    "a mode that there is not": ({"--audit-log-mode": "Batch"}, "flags-refused", "invalid audit log mode Batch"),
+    "a negative age": ({"--audit-log-maxage": "-1"}, "flags-refused", "--audit-log-maxage -1 can't be a negative"),
+    "throttled without a rate": (
+        {"--audit-log-mode": "batch", "--audit-log-batch-throttle-enable": "true"},
+        "flags-refused",
+        "throttle QPS 0, must be a positive number",
+    ),
+    "a batch smaller than an event": (
+        {"--audit-log-truncate-max-batch-size": "10"},
+        "flags-refused",
+        "max batch size 10, must be greater than max event size",
+    ),
+    "a version of old": ({"--audit-log-version": "audit.k8s.io/v1beta1"}, "flags-refused", "invalid group version"),
+    "a number that is none": ({"--audit-log-maxsize": "100MB"}, "flag-value", "a whole number"),
+    "a duration without its unit": ({**WEBHOOK, "--audit-webhook-batch-max-wait": "10"}, "flag-value", "a duration"),
+    "a flag that there is not": ({"--audit-log-max-size": "100"}, "flag-unknown", "no flag --audit-log-max-size"),
+    "a flag that there was": ({"--audit-dynamic-configuration": "true"}, "flag-unknown", "does not know"),
+    "no policy": ({"--audit-policy-file": None}, "policy-unset", "auditing is off"),
+    "nowhere to go": (
+        dict.fromkeys(AUDIT) | {"--audit-policy-file": AUDIT["--audit-policy-file"]},
+        "nowhere",
+        "goes nowhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GRAVE_FLAGS)
+def test_flags_that_kube_apiserver_refuses_are_grave(case: str, tmp_path: Path) -> None:
+    """What kube-apiserver would not start with, or would record nothing with, is told, in its words."""
+    flags, code, says = GRAVE_FLAGS[case]
+    node(tmp_path, b"")
+    told = [each for each in found(tmp_path, flags) if each.code == code]
+    assert told
+    assert told[0].severity is Severity.GRAVE
+    assert says in told[0].what
+    assert told[0].do
+
+
+def test_a_finding_names_the_line(tmp_path: Path) -> None:
+    """A finding about a flag stands at the flag's line."""
+    node(tmp_path, b"")
+    (told,) = [each for each in found(tmp_path, {"--audit-log-maxage": "-1"}) if each.code == "flags-refused"]
+    assert pod(AUDIT).data.splitlines()[told.line - 1] == b"    - --audit-log-maxage=30"
+
+
+POLICIES = {
+    "it is not there": (None, Severity.GRAVE, "policy-missing"),
+    "it is empty": ("", Severity.GRAVE, "policy-DL000"),
+    "it has no rules": (RULES + "[]\n", Severity.GRAVE, "policy-DL000"),
+    "it is no YAML": ("a: [", Severity.GRAVE, "policy-DL000"),
+    "it records nothing": (RULES + "- level: None\n", Severity.GRAVE, "policy-DL501"),
+    "a star before 1.36": (RULES + "- level: Metadata\n  resources: [{group: '*'}]\n", Severity.GRAVE, "policy-DL000"),
+    "an unknown key": (RULES + "- level: Metadata\n  verb: [get]\n", Severity.WARNING, "policy-DL001"),
+    "secrets with their values": (RULES + "- level: RequestResponse\n", Severity.WARNING, "policy-DL301"),
+    "no exec": (
+        RULES + "- {level: None, resources: [{group: '', resources: [pods/exec]}]}\n- level: Metadata\n",
+        Severity.WARNING,
+        "policy-DL513",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", POLICIES)
+def test_the_policy_is_judged_as_the_image_reads_it(case: str, tmp_path: Path) -> None:
+    """What the policy does under the image's Kubernetes is found before the API server is restarted."""
+    text, severity, code = POLICIES[case]
+    node(tmp_path, b"")
+    place = tmp_path / "etc/kubernetes/audit-policy.yaml"
+    place.unlink() if text is None else place.write_text(text)
+    assert code in codes(found(tmp_path), severity)
+
+
+def test_a_star_is_a_group_from_1_36_on(tmp_path: Path) -> None:
+    """The same policy is fine for a newer image."""
+    node(tmp_path, b"", RULES + "- level: Metadata\n  resources: [{group: '*'}]\n")
+    assert not codes(found(tmp_path, image="kube-apiserver:v1.36.0"), Severity.GRAVE)
+
+
+CERTS, POLICY, LOG = MOUNTS
+MOUNTED: dict[str, tuple[tuple[tuple[str, str, str, bool], ...], Severity, str]] = {
+    "no policy": ((CERTS, LOG), Severity.GRAVE, "policy-unmounted"),
+    "no log": ((CERTS, POLICY), Severity.GRAVE, "log-unmounted"),
+    "a log that is read-only": (
+        (CERTS, POLICY, ("log", "/var/log/kubernetes/audit", "Directory", True)),
+        Severity.GRAVE,
+        "log-read-only",
+    ),
+    "a log as a file": (
+        (CERTS, POLICY, ("log", "/var/log/kubernetes/audit/audit.log", "FileOrCreate", False)),
+        Severity.WARNING,
+        "log-file-mounted",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOUNTED)
+def test_mounts_are_followed(case: str, tmp_path: Path) -> None:
+    """Missing and read-only mounts are found."""
+    mounts, severity, code = MOUNTED[case]
+    node(tmp_path, b"")
+    assert code in codes(found(tmp_path, mounts=mounts), severity)
+
+
+def test_a_directory_that_kubelet_made_in_the_policys_place_is_found(tmp_path: Path) -> None:
+    """A directory where the policy should be is what a mount of the wrong type leaves behind."""
+    node(tmp_path, b"")
+    place = tmp_path / "etc/kubernetes/audit-policy.yaml"
+    place.unlink()
+    place.mkdir()
+    assert "policy-directory" in codes(found(tmp_path), Severity.GRAVE)
+
+
+def test_a_file_in_the_way_of_the_logs_directory_is_found(tmp_path: Path) -> None:
+    """Where a file is in the way, the log's directory cannot be made."""
+    node(tmp_path, b"")
+    (tmp_path / "var/log/kubernetes/audit").rmdir()
+    (tmp_path / "var/log/kubernetes/audit").write_text("")
+    assert "log-directory" in codes(found(tmp_path), Severity.GRAVE)
+
+
+def test_a_disk_that_is_too_small_is_found(tmp_path: Path) -> None:
+    """maxsize times maxbackup + 1 is compared with what is free and what the log has already."""
+    node(tmp_path, b"")
+    told = [each for each in found(tmp_path, free=1099 << 20) if each.code == "disk-space"]
+    assert told
+    assert "may take 1.1 GiB" in told[0].what
+    assert not [each for each in found(tmp_path, free=1100 << 20) if each.code == "disk-space"]
+    (tmp_path / "var/log/kubernetes/audit/audit.log").write_bytes(bytes(1 << 20))
+    assert not [each for each in found(tmp_path, free=1099 << 20) if each.code == "disk-space"]
+
+
+def test_a_log_without_end_is_found(tmp_path: Path) -> None:
+    """No limit on files, or a size of 0 from 1.36 on, is told; before 1.36, 0 is 100 MiB."""
+    node(tmp_path, b"")
+    assert "log-unbounded" in codes(found(tmp_path, {"--audit-log-maxbackup": "0"}), Severity.WARNING)
+    zero: dict[str, str | None] = {"--audit-log-maxsize": "0"}
+    assert "log-unbounded" in codes(found(tmp_path, zero, image="kube-apiserver:v1.36.1"), Severity.WARNING)
+    assert "log-unbounded" not in codes(found(tmp_path, zero), Severity.WARNING)
+
+
+def test_the_webhooks_kubeconfig_and_its_files_are_followed(tmp_path: Path) -> None:
+    """The webhook's kubeconfig, and each certificate that it names, has to be mounted and there."""
+    node(tmp_path, b"")
+    flags: dict[str, str | None] = dict(WEBHOOK)
+    assert "webhook-unmounted" in codes(found(tmp_path, flags), Severity.GRAVE)
+    mounts = (*MOUNTS, ("webhook", "/etc/kubernetes/webhook.yaml", "File", True))
+    assert "webhook-missing" in codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
+    (tmp_path / "etc/kubernetes/webhook.yaml").write_text(
+        "clusters: [{name: a, cluster: {server: 'https://r', certificate-authority: pki/audit-ca.crt}}]\n"
+    )
+    assert "webhook-file-missing" in codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
+    (tmp_path / "etc/kubernetes/pki/audit-ca.crt").write_text("")
+    assert not codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_policy_that_may_not_be_read_is_a_warning(tmp_path: Path) -> None:
+    """Who may not read the policy cannot judge it, and is told so."""
+    node(tmp_path, b"")
+    (tmp_path / "etc/kubernetes/audit-policy.yaml").chmod(0)
+    assert "policy-unread" in codes(found(tmp_path), Severity.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("image", "release"),
+    [
+        ("registry.k8s.io/kube-apiserver:v1.30.0", "1.30"),
+        ("localhost:5000/kube-apiserver:v1.31.2@sha256:abc", "1.31"),
+        ("rancher/hardened-kubernetes:v1.29.3-rke2r1-build20240315", "1.29"),
+        ("registry.k8s.io/kube-apiserver@sha256:abc", None),
+        ("localhost:5000/kube-apiserver", None),
+        ("kube-apiserver:latest", None),
+        ("", None),
+    ],
+)
+def test_the_tag_says_the_version(image: str, release: str | None) -> None:
+    """The image's tag says which Kubernetes it is, where there is one."""
+    told = release_of(image)
+    assert (str(told) if told else None) == release
+
+
+def test_defaults_are_the_releases(tmp_path: Path) -> None:
+    """Without flags older releases keep everything, newer ones 100 files of 100 MiB for a year."""
+    old, new = kept(pod({})), kept(pod({}, image="kube-apiserver:v1.36.0"))
+    assert (old.max_bytes, old.max_age_days) == (None, None)
+    assert new.max_bytes is not None
+    assert in_words(new.max_bytes) == "9.9 GiB"
+    assert log_files(pod({}), tmp_path) is None
+
+
+def passed(root: Path, flags: dict[str, str] | None = None) -> dict[str, bool]:
+    return {check.id: check.passed for check in checks(pod(AUDIT if flags is None else flags), root)}
+
+
+def test_cis_passes_what_is_right(tmp_path: Path) -> None:
+    """The benchmark's values and a policy that records everything pass."""
+    node(tmp_path, b"")
+    assert passed(tmp_path) == dict.fromkeys(("1.2.16", "1.2.17", "1.2.18", "1.2.19", "3.2.1", "3.2.2"), True)
+
+
+def test_cis_fails_what_is_missing_and_says_why(tmp_path: Path) -> None:
+    """Nothing set, nothing passes; each says why, with the default of the image's release."""
+    node(tmp_path, b"")
+    told = checks(pod({}), tmp_path)
+    assert not any(check.passed for check in told)
+    assert told[1].reason == "it is not set (Kubernetes 1.30: no limit)"
+
+
+CIS = {
+    "too short": ({"--audit-log-maxage": "7"}, METADATA, "1.2.17", "7 days are fewer than 30"),
+    "no limit": ({"--audit-log-maxbackup": "0"}, METADATA, "1.2.18", "0 is no limit"),
+    "nothing recorded": ({}, RULES + "- level: None\n", "3.2.1", "a scanner is content"),
+    "reads of secrets not recorded": (
+        {},
+        RULES + "- {level: None, verbs: [get, list]}\n- level: Metadata\n",
+        "3.2.2",
+        "not recorded: get secrets",
+    ),
+    "no policy there": ({"--audit-policy-file": "/nowhere.yaml"}, METADATA, "3.2.2", "no hostPath volume leads to"),
+}
+
+
+@pytest.mark.parametrize("case", CIS)
+def test_cis_asks_what_comes_of_it(case: str, tmp_path: Path) -> None:
+    """A flag that is set, or a policy that is there, is not enough."""
+    flags, policy, number, reason = CIS[case]
+    node(tmp_path, b"", policy)
+    (check,) = [each for each in checks(pod(AUDIT | flags), tmp_path) if each.id == number]
+    assert not check.passed
+    assert reason in check.reason
