@@ -52,6 +52,13 @@ def test_the_shell_can_read_its_script(shell: str, tmp_path: Path) -> None:
         ("decklog query -o j", ["json", "jsonl", "jsonpath="]),
         ("decklog tail --verb pat", ["patch"]),
         ("decklog query --slow", ["--slower-than"]),
+        ("decklog denied --dec", ["--decision", "--declared"]),
+        ("decklog top --by us", ["user", "user-agent"]),
+        ("decklog top --by verb,na", ["verb,namespace"]),
+        ("decklog who scale", ["scale", "scaled"]),
+        ("decklog who deleted deployments", ["deployments/"]),
+        ("decklog history replicasets", ["replicasets/"]),
+        ("decklog secrets -o y", ["yaml"]),
     ],
 )
 def test_values_are_offered(words: str, expected: list[str]) -> None:

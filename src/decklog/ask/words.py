@@ -56,6 +56,12 @@ _DEEDS: Final = {
 }
 _BY_WORD: Final = {word: deed for deed, words in _DEEDS.items() for word in words.split()}
 
+
+def spoken() -> tuple[str, ...]:
+    """Name the verbs that `deed` understands."""
+    return tuple(_BY_WORD)
+
+
 _NEAR: Final = 0.8
 """How alike two words are that are one word with a slip: delted and deleted; post and posted are not meant."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from decklog.ask.names import known_names
+from decklog.ask.words import spoken
 from decklog.audit.event import Level, Stage
 
 if TYPE_CHECKING:
@@ -42,6 +43,18 @@ def values(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, st
 def resource_names(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the types of the built-in table."""
     return among(known_names(), incomplete)
+
+
+def objects(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the types that an object may be of, each ready for its name."""
+    return [f"{name}/" for name in known_names() if name.startswith(incomplete)] if "/" not in incomplete else []
+
+
+def questions(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the verbs of ``who``, and behind a verb what objects may be."""
+    if context.params.get(param.name or ""):
+        return objects(context, param, incomplete)
+    return [word for word in spoken() if word.startswith(incomplete)]
 
 
 def among(words: Iterable[str], incomplete: str) -> list[str]:

@@ -14,6 +14,7 @@ from decklog.ask.history import Asked, Target, telling
 from decklog.ask.manifest import manifest, said
 from decklog.ask.moments import microtime, moment
 from decklog.cli.asking import Asking
+from decklog.cli.completing import objects
 from decklog.cli.listing import Listing, print_listing
 from decklog.cli.printing import print_json
 from decklog.cli.searching import search_options, tell
@@ -44,7 +45,7 @@ Exit code 1: no manifest is known."""
 
 
 @click.command("get", help=_HELP, epilog=_EPILOG)
-@click.argument("words", nargs=-1, required=True, metavar="OBJECT")
+@click.argument("words", nargs=-1, required=True, metavar="OBJECT", shell_complete=objects)
 @click.option("-n", "--namespace", metavar="NAME", help="Of the object; needed if several bear its name.")
 @click.option("--at", metavar="TIME", help="Written as for --since; without it: at the end of the log.")
 @click.option("--show-managed-fields", is_flag=True, help="Keep metadata.managedFields.")

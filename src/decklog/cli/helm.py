@@ -160,9 +160,10 @@ def _in_our_words(error: click.ClickException) -> str:
     """Say what is wrong and where help is, in the shape of our own errors."""
     _name_the_source(error)
     text = error.format_message().strip().rstrip(".").replace("\n", " ")
-    if not isinstance(error, click.UsageError) or error.ctx is None:
+    if not isinstance(error, click.UsageError):
         return text
-    return f"{text[:1].lower()}{text[1:]}: see '{error.ctx.command_path} --help'"
+    text = f"{text[:1].lower()}{text[1:]}"
+    return f"{text}: see '{error.ctx.command_path} --help'" if error.ctx is not None else text
 
 
 def _name_the_source(error: click.ClickException) -> None:

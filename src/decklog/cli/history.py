@@ -18,6 +18,7 @@ from decklog.ask.rows import Row
 from decklog.ask.terminal import visible
 from decklog.audit.query import Query
 from decklog.cli.asking import Asking
+from decklog.cli.completing import objects
 from decklog.cli.following import chains
 from decklog.cli.listing import FORMATS as LISTING_FORMATS
 from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
@@ -65,7 +66,7 @@ Exit code 1: nothing was found."""
 
 
 @click.command("history", help=_HELP, epilog=_EPILOG)
-@click.argument("words", nargs=-1, required=True, metavar="OBJECT")
+@click.argument("words", nargs=-1, required=True, metavar="OBJECT", shell_complete=objects)
 @click.option("-n", "--namespace", metavar="NAME", help="Of the object; needed if several bear its name.")
 @click.option("--diff/--no-diff", default=True, show_default=True, help="Show what changed.")
 @click.option("--status", is_flag=True, help="Also what controllers wrote to its status.")

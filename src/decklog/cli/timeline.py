@@ -12,6 +12,7 @@ import click
 from decklog.ask.terminal import columns, visible
 from decklog.ask.top import BY, label_of, time_label, timeline
 from decklog.cli.asking import Asking
+from decklog.cli.completing import values
 from decklog.cli.listing import Listing, print_listing
 from decklog.cli.narrowing import FILTERS_HELP, filtered
 from decklog.cli.printing import terminal_width
@@ -56,7 +57,7 @@ Exit code 1: no request matches."""
 
 @click.command("timeline", help=_HELP, epilog=_EPILOG)
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[FILE|TYPE/NAME]...")
-@click.option("--by", metavar="FIELDS", help=f"Split by: {', '.join(BY)}.")
+@click.option("--by", metavar="FIELDS", shell_complete=values(BY), help=f"Split by: {', '.join(BY)}.")
 @click.option(
     "--step", metavar="WIDTH", help="Of a bucket: 10s, 5m, 1h, 1d; without it, chosen by the window and the terminal."
 )

@@ -13,6 +13,7 @@ from decklog.ask.forking import usable_processes
 from decklog.ask.tally import tally
 from decklog.ask.top import BY, label_of
 from decklog.cli.asking import Asking
+from decklog.cli.completing import values
 from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, print_listing
 from decklog.cli.narrowing import FILTERS_HELP, filtered
 from decklog.cli.searching import search_options, tell
@@ -51,6 +52,7 @@ Exit code 1: no request matches."""
     default="user",
     show_default=True,
     metavar="FIELDS",
+    shell_complete=values(BY),
     help=f"What to count by, several with commas: {', '.join(BY)}. Resources are named with group and subresource,"
     " a source-ip is the address that the server saw.",
 )

@@ -8,6 +8,7 @@ import click
 
 from decklog.ask.questions import who_did
 from decklog.cli.asking import answer
+from decklog.cli.completing import questions
 from decklog.cli.following import Overhearing, follow
 from decklog.cli.narrowing import filtered
 from decklog.cli.searching import ROWS_HELP, search_options
@@ -37,7 +38,7 @@ collector, because alice deleted deployments/web".
 
 
 @click.command("who", help=_HELP, epilog=ROWS_HELP)
-@click.argument("words", nargs=-1, required=True, metavar="VERB OBJECT...")
+@click.argument("words", nargs=-1, required=True, metavar="VERB OBJECT...", shell_complete=questions)
 @click.option("--exact", is_flag=True, help="Without lists, watches and collective deletions that reach the object.")
 @click.option(
     "--chain/--no-chain",
