@@ -28,7 +28,7 @@ from decklog.sources.reader import read
 from decklog.sources.record import Coverage, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from decklog.audit.event import Event
     from decklog.sources.places import Place
@@ -186,6 +186,40 @@ def test_stages_without_the_needle_are_found(tmp_path: Path) -> None:
     records, _ = scanned([older, newer], query)
     (request,) = merge(records, query)
     assert [(seen.file, seen.number) for seen in request.stages] == [(str(older), 51), (str(newer), 51)]
+
+
+def _without_name(early: bytes) -> bytes:
+    return early.replace(b'"name":"web",', b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "changed"),
+    [
+        ("its URI has the name", DELETION, _without_name),
+        ("it spells its URI", DELETION, lambda early: _without_name(early).replace(b"/web", b"/\\u0077eb")),
+        ("only its end has the name", DELETION, lambda early: _without_name(early).replace(b"/web", b"/w-e-b")),
+        (
+            "it has another user agent",
+            Query(user_agents=(Pattern("kubectl/v1.36.2"),)),
+            lambda early: early.replace(b"kubectl", b"curl"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("sizes", [TINY, Sizes(smallest=0), Sizes(smallest=0, part=5_000)])
+def test_early_stages_are_found_by_whatever_they_have(
+    tmp_path: Path, name: str, query: Query, changed: Callable[[bytes], bytes], sizes: Sizes
+) -> None:
+    """Whether or not the first look at the log has come by a request's other events, none of them is lost."""
+    early, late = map(encode_line, life(Stage.REQUEST_RECEIVED, Stage.RESPONSE_COMPLETE))
+    padding = b"".join(map(encode_line, PADDING)).replace(b"kubectl", b"kubelet")
+    path = tmp_path / "audit.log"
+    path.write_bytes(padding + changed(early) + padding + late)
+    records, _ = scanned([path], query, sizes=sizes)
+    slow, _ = slowly([path])
+    assert list(merge(records, query)) == list(merge(slow, query)), name
+    assert {record.number for record in records} >= {len(PADDING) + 1, 2 * len(PADDING) + 2} - (
+        {len(PADDING) + 1} if "only" in name else set()
+    )
 
 
 def test_many_requests_are_found_with_all_their_stages(tmp_path: Path) -> None:

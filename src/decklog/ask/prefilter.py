@@ -32,9 +32,6 @@ Clause = tuple[bytes, ...]
 
 _RUN: Final = re.compile(r"[ !#-%'-.0-;=?-\[\]-~]+")
 """Characters with two spellings only."""
-_MANY: Final = 8
-_WINDOW: Final = 7
-"""Bytes: few enough to have few different characters, enough to be rare in an ID."""
 hides: Final = re.compile(rb"\\u00(?:2[013-57-9a-fA-F]|3[0-9abdfABDF]|[4-7][0-9a-fA-F])").search
 """Finds, in bytes, a character of a needle that is spelled by its number (or what looks like it)."""
 
@@ -66,18 +63,8 @@ class Sieve(Struct, frozen=True):
 
     def anchors(self, sample: Block) -> Clause:
         """Choose the needles to look for, as the rarest in `sample`: one of them stands in each line that may match."""
-        if self.whole_requests:
-            return tuple(dict.fromkeys(map(window, (one for (clause,) in self.alternatives for one in clause))))
         chosen = (min(clauses, key=lambda clause: _cost(clause, sample)) for clauses in self.alternatives)
-        return tuple(dict.fromkeys(_piece(needle, sample) for clause in chosen for needle in clause))
-
-
-def _piece(one: bytes, sample: Block) -> bytes:
-    """Give a piece of a needle of so many characters that `hiding` has none for it, if the piece is as rare."""
-    if hiding((one,)) is not None:
-        return one
-    piece = window(one)
-    return piece if _cost((piece,), sample)[0] <= _cost((one,), sample)[0] else one
+        return tuple(dict.fromkeys(needle for clause in chosen for needle in clause))
 
 
 def _cost(clause: Clause, sample: Block) -> tuple[int, int]:
@@ -148,25 +135,3 @@ def needle(pattern: Pattern) -> bytes | None:
 def is_plain(text: str) -> bool:
     """Tell whether `needle` has all of a text."""
     return _RUN.fullmatch(text) is not None
-
-
-def hiding(needles: Iterable[bytes]) -> Clause | None:
-    """Give bytes of which one stands in each line that has a needle with a character spelled by its number.
-
-    What is found is to be looked at by `hides`. None: there would be so many that `hides` itself is faster.
-    """
-    spelled: set[str] = set()
-    for char in {char for one in needles for char in one.decode("utf-8", "replace") if _RUN.fullmatch(char)}:
-        code = f"{ord(char):02x}"
-        spelled |= {f"\\u00{code[0]}"} if code[0] > "3" else {f"\\u00{code}", f"\\u00{code.upper()}"}
-    return tuple(one.encode() for one in sorted(spelled)) if len(spelled) <= _MANY else None
-
-
-def window(one: bytes) -> bytes:
-    """Cut from a needle that is long and rare, as that of an ID, the piece for which `hiding` gives least."""
-    if len(one) <= _WINDOW:
-        return one
-    return min(
-        (one[start : start + _WINDOW] for start in range(len(one) - _WINDOW + 1)),
-        key=lambda piece: len(hiding((piece,)) or range(_MANY + 1)),
-    )

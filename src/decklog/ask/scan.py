@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
+from decklog.ask.looking import shows
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.prefilter import Sieve
 from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, decode
@@ -107,8 +108,18 @@ class _Scanning:
         suspects = [found.kept for found in self._first]
         if sieve.whole_requests or not self._audit_ids:
             return suspects
+        if self._have_all():
+            return [sorted({*found.kept, *found.near}) for found in self._first]
         others = fork_map(second, range(len(self._parts)), self._processes)
         return [sorted({*odd, *more}) for odd, more in zip(suspects, others, strict=True)]
+
+    def _have_all(self) -> bool:
+        """Tell whether the first sifting has come by all events of the requests that it found."""
+        looked_for = set[tuple[bytes, ...]]().union(*(found.pieces for found in self._first))
+        keys = set[tuple[str, str]]().union(*(found.keys for found in self._first))
+        return all(found.has_all_near for found in self._first) and all(
+            shows(key, pieces) for key in keys for pieces in looked_for
+        )
 
     def count(self, coverage: Coverage) -> None:
         """Say what was scanned."""

@@ -6,6 +6,9 @@ lines do: such a line is one event, written as JSON. Lines that begin otherwise,
 
 Two siftings answer a question. The first finds the events that match, by needles of the question; the second all the
 events of the same requests, by their audit IDs: what stages a request went through no needle of a question can tell.
+
+The second is left out where the first has found them, too: the events of one request have the same verb and URI, so if
+these hold what the first looked for, it has seen all of them; it keeps what it came near to, as long as that is little.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from decklog.ask.bytesearch import TooMuchError
-from decklog.ask.prefilter import hides, hiding, is_plain, needle, window
+from decklog.ask.looking import Looking, looking_for
+from decklog.ask.prefilter import hides, is_plain, needle
 from decklog.audit.query import Pattern
 from decklog.sources.reader import records_of
 from decklog.sources.record import Coverage
@@ -34,6 +38,9 @@ HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1'
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 KEPT_BYTES: Final = 32 << 20
 """Lines that are kept for the answer, at most."""
+NEAR_BYTES: Final = 32 << 10
+NEAR_KEYS: Final = 100
+"""The same of a part, to save the second sifting."""
 KEPT_REQUESTS: Final = 50_000
 """Requests that are remembered by their audit ID, at most."""
 
@@ -43,6 +50,7 @@ SAMPLE_BYTES: Final = 64 << 10
 _FEW_IDS: Final = 8
 """So many IDs are looked for one by one, faster than every line's ID is looked up among them."""
 _ID_KEY: Final = b'auditID"'
+_ANY_HIDING: Final = Looking(hiding=None)
 
 NumberedLine = tuple[int, bytes]
 Span = tuple[int, int]
@@ -63,6 +71,26 @@ class Sifted:
     coverage: Coverage = field(default_factory=Coverage)
     """Blank lines left out; times and bad lines as far as lines were decoded."""
     kept_bytes: int = 0
+    near: list[NumberedLine] = field(default_factory=list)
+    """Lines with what was looked for, whether they match or not."""
+    near_bytes: int = 0
+    keys: set[tuple[str, str]] = field(default_factory=set)
+    """Verb and URI of the events that match."""
+    pieces: set[tuple[bytes, ...]] = field(default_factory=set)
+    """What was looked for, in one block or another."""
+
+    @property
+    def has_all_near(self) -> bool:
+        """Whether they were few enough to keep them all."""
+        return self.near_bytes <= NEAR_BYTES and len(self.keys) <= NEAR_KEYS
+
+    def keep_near(self, number: int, line: bytes) -> None:
+        """Keep a line, if it is one of few."""
+        self.near_bytes += len(line)
+        if self.near_bytes > NEAR_BYTES:
+            self.near.clear()
+        else:
+            self.near.append((number, line))
 
     def keep(self, number: int, line: bytes) -> None:
         """Keep a line; TooMuchError past the bound."""
@@ -91,8 +119,7 @@ class ByQuestion:
         self._declared = declared
         self._sieve = sieve
         self._queries = queries
-        self._anchors: tuple[bytes, ...] = ()
-        self._hiding: tuple[bytes, ...] | None = ()
+        self._looking = Looking()
 
     def sift(self) -> Sifted:
         """Find the events that match; keep suspects (with a sieve of whole requests: all that may match)."""
@@ -104,15 +131,15 @@ class ByQuestion:
             text, end = block.text, block.end
             if sampled < SAMPLE_BYTES and end > sampled:  # a block may be a single line
                 sampled = end
-                self._anchors = self._sieve.anchors(block)
-                self._hiding = hiding(self._anchors)
+                self._looking = looking_for(self._sieve.anchors(block), block)
             spans: dict[int, int] = {}
             before = found.decoded
             lines, blank = _survey(block, spans, self._part.log.head)
-            spans.update(_hidden(block, self._hiding))
+            spans.update(self._looking.hidden(block))
             suspects = set(spans)
-            for anchor in self._anchors:
-                spans.update(block.lines_with(anchor))
+            for piece in self._looking.pieces:
+                spans.update(block.lines_with(piece))
+            found.pieces.add(self._looking.pieces)
             if spans:
                 self._take(found, _numbered(block, found.lines, spans), suspects)
             found.blocks.append(lines)
@@ -132,8 +159,10 @@ class ByQuestion:
         for number, start, line in numbered:
             if start in suspects:
                 odd.add(number)
-            elif not self._sieve.admits(line) and hides(line) is None:
-                continue
+            else:
+                found.keep_near(number, line)
+                if not self._sieve.admits(line) and hides(line) is None:
+                    continue
             candidates.append((number, line))
         if not candidates:
             return
@@ -149,6 +178,8 @@ class ByQuestion:
                 continue
             if any(query.matches(event, record.line) for query in self._queries):
                 found.audit_ids.add(event.audit_id)
+                if len(found.keys) <= NEAR_KEYS:
+                    found.keys.add((event.verb, event.request_uri))
                 if len(found.audit_ids) > KEPT_REQUESTS:
                     raise TooMuchError("too many requests match")
             if record.number not in kept and (record.number in odd or self._sieve.whole_requests):
@@ -165,31 +196,39 @@ class ByAuditId:
         self._needles = [one for one in needles if one is not None]
         if len(self._needles) < len(needles):
             raise TooMuchError("an audit ID that cannot be looked for")
-        self._look = self._each_id if few else self._each_line
+        self._few = few
         self._quoted = frozenset(self._needles)
-        self._windows = tuple(dict.fromkeys(map(window, self._needles))) if few else ()
-        self._hiding = hiding(self._windows) if few else None
         self._block_lines = block_lines
 
     def sift(self, blocks: Iterable[Block]) -> Sifted:
         """Keep the lines of the requests; a few others may be among them."""
         found = Sifted()
+        looking = Looking()
         for block, lines in zip(blocks, self._block_lines, strict=False):
-            spans = self._look(block)
-            spans.update(_hidden(block, self._hiding))
+            if self._few and not looking.pieces:
+                looking = looking_for(self._needles, block)
+            spans = self._each_id(block, looking) if self._few else self._each_line(block)
             if spans:
                 for number, _, line in _numbered(block, found.lines, spans):
                     found.keep(number, line)
             found.lines += lines
         return found
 
-    def _each_id(self, block: Block) -> dict[int, int]:
-        return {begin: stop for one in self._windows for begin, stop in block.lines_with(one)}
+    def _each_id(self, block: Block, looking: Looking) -> dict[int, int]:
+        text = block.text
+        spans = dict(looking.hidden(block))
+        for piece in looking.pieces:
+            spans.update(
+                (begin, stop)
+                for begin, stop in block.lines_with(piece)
+                if any(text.find(one, begin, stop) >= 0 for one in self._needles) or hides(text, begin, stop)
+            )
+        return spans
 
     def _each_line(self, block: Block) -> dict[int, int]:
         text, start, end = block.text, 0, block.end
         find, rfind = text.find, text.rfind
-        spans = {}
+        spans = dict(_ANY_HIDING.hidden(block))
         while start < end:
             stop = find(b"\n", start, end)
             stop = end if stop < 0 else stop
@@ -233,21 +272,6 @@ def _survey(block: Block, odd: dict[int, int], head: bytes) -> Span:
             break
         start = stop + 1
     return lines, blank
-
-
-def _hidden(block: Block, needles: tuple[bytes, ...] | None) -> Iterator[Span]:
-    """Give the lines that hide something of what is looked for; `needles` are `prefilter.hiding`'s."""
-    text, start, end = block.text, 0, block.end
-    if needles is not None:
-        for one in needles:
-            yield from (span for span in block.lines_with(one) if hides(text, *span))
-        return
-    while start < end and (match := hides(text, start, end)) is not None:
-        begin = text.rfind(b"\n", start, match.start()) + 1 or start
-        stop = text.find(b"\n", match.end(), end)
-        stop = end if stop < 0 else stop
-        yield begin, stop
-        start = stop + 1
 
 
 def _numbered(block: Block, before: int, spans: dict[int, int]) -> Iterator[tuple[int, int, bytes]]:
