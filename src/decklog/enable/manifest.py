@@ -255,10 +255,10 @@ class _Reading:
                 continue
             name, value = f"--{matched[1].replace('_', '-')}", matched[2]
             if value is not None:
-                at = FlagAt(value, item.line, item)
+                at = FlagAt(_unescaped(value), item.line, item)
             elif waiting and _takes_next(name, waiting[0][1]):
                 (item, value), *waiting = waiting
-                at = FlagAt(value, item.line, item, alone=True)
+                at = FlagAt(_unescaped(value), item.line, item, alone=True)
             else:
                 at = FlagAt("true", item.line, item, bare=True)
             found.setdefault(name, []).append(at)
@@ -344,6 +344,11 @@ def is_null(found: Found) -> bool:
     """Whether a node is nothing: empty, ``~`` or ``null``."""
     node = found.node
     return node.kind == "scalar" and resolve(node.tag, node.plain, node.text) is None
+
+
+def _unescaped(value: str) -> str:
+    """Give a value as the container gets it: ``$$`` is Kubernetes' way to write ``$``; ``$(NAME)`` is left as it is."""
+    return value.replace("$$", "$")
 
 
 def _takes_next(name: str, following: str) -> bool:

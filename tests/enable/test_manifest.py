@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import pytest
+
+from decklog.enable.conflict import Conflict
+from decklog.enable.manifest import HostPath, StaticPod
+from decklog.enable.wanted import AuditWanted, files_of, same
+from enable.corpus import KUBEADM, TUTORIAL, pod
+
+RUNS = "command: [kube-apiserver, --v=2]\n"
+
+
+def read(text: str) -> StaticPod:
+    return StaticPod.read(text.encode(), "m.yaml")
+
+
+def test_a_manifest_is_read_with_its_lines() -> None:
+    """Image, flags, mounts and volumes are found, each with the line that it stands in."""
+    found = read(TUTORIAL)
+    assert (found.image, found.image_line) == ("registry.k8s.io/kube-apiserver:v1.30.0", 17)
+    assert (found.name, found.namespace, found.container_name) == ("kube-apiserver-node-1", "kube-system", "")
+    assert [(at.value, at.line) for at in found.flags["--audit-log-maxage"]] == [("10", 14)]
+    assert [(mount.name, mount.path, mount.read_only, mount.line) for mount in found.mounts] == [
+        ("audit", "/etc/kubernetes/audit-policy.yaml", True, 19),
+        ("audit-log", "/var/log/kubernetes/audit", False, 22),
+    ]
+    assert [(volume.host_path, volume.type, volume.line) for volume in found.volumes] == [
+        ("/etc/kubernetes/audit-policy.yaml", "File", 26),
+        ("/var/log/kubernetes/audit", "DirectoryOrCreate", 30),
+    ]
+
+
+FORMS = {
+    "with an equals sign": ("[kube-apiserver, --audit-log-path=/a/b]", "/a/b"),
+    "as two items": ("[kube-apiserver, --audit-log-path, /a/b]", "/a/b"),
+    "as two items, the second with a dash": ("[kube-apiserver, --audit-log-path, '-']", "-"),
+    "with underscores": ("[kube-apiserver, --audit_log_path=/a/b]", "/a/b"),
+    "twice, the last one counts": ("[kube-apiserver, --audit-log-path=/a, --audit-log-path=/b]", "/b"),
+    "empty": ("[kube-apiserver, --audit-log-path=]", ""),
+    "with an equals sign in it": ("[kube-apiserver, --audit-log-path=/a=b]", "/a=b"),
+    "behind the end of flags": ("[kube-apiserver, --, --audit-log-path=/a/b]", ""),
+    "of another program": ("[/go-runner, --audit-log-path=/x, /usr/bin/kube-apiserver, --v=2]", ""),
+    "a dollar that is written twice": ("[kube-apiserver, --audit-log-path=/a/$$b]", "/a/$b"),
+}
+
+
+@pytest.mark.parametrize(("command", "value"), FORMS.values(), ids=FORMS)
+def test_a_flag_is_read_as_the_container_gets_it(command: str, value: str) -> None:
+    """Every way to write a flag that kube-apiserver understands is understood."""
+    assert read(pod(f"command: {command}")).value("--audit-log-path") == value
+
+
+MOUNTS = {
+    "a file": ("{name: v, mountPath: /etc/p.yaml}", "{path: /srv/q.yaml}", "/etc/p.yaml", "/srv/q.yaml"),
+    "in a directory": ("{name: v, mountPath: /etc/k/}", "{path: /srv/}", "/etc/k/a/b", "/srv/a/b"),
+    "beside a directory": ("{name: v, mountPath: /etc/k}", "{path: /srv}", "/etc/kk", None),
+    "under subPath": ("{name: v, mountPath: /etc, subPath: k/s}", "{path: /srv}", "/etc/a", "/srv/k/s/a"),
+    "under the root": ("{name: v, mountPath: /}", "{path: /}", "/etc/a", "/etc/a"),
+    "where subPathExpr decides": ("{name: v, mountPath: /etc, subPathExpr: $(A)}", "{path: /srv}", "/etc/a", None),
+    "of a volume that is missing": ("{name: w, mountPath: /etc}", "{path: /srv}", "/etc/a", None),
+}
+
+
+@pytest.mark.parametrize(("mount", "host", "path", "expected"), MOUNTS.values(), ids=MOUNTS)
+def test_a_path_of_the_container_is_found_on_the_host(mount: str, host: str, path: str, expected: str | None) -> None:
+    """The innermost mount decides, with what is below it."""
+    found = read(pod(f"{RUNS}volumeMounts:\n- {mount}", f"volumes:\n- {{name: v, hostPath: {host}}}")).host_of(path)
+    assert (found.path if found else None) == expected
+
+
+def test_the_innermost_mount_decides() -> None:
+    """A mount within a mount hides what the outer one has there."""
+    found = read(
+        pod(
+            RUNS + "volumeMounts:\n- {name: b, mountPath: /etc/k, readOnly: true}\n- {name: a, mountPath: /etc}",
+            "volumes:\n- {name: a, hostPath: {path: /a}}\n- {name: b, hostPath: {path: /b, type: Directory}}",
+        )
+    )
+    assert found.host_of("/etc/k/x") == HostPath(
+        "/b/x", read_only=True, volume="b", type="Directory", mounted_at="/etc/k", line=8
+    )
+
+
+def test_merged_and_repeated_values_are_read() -> None:
+    """Aliases and merge keys mean what they mean to kubelet."""
+    found = read(
+        "apiVersion: v1\nkind: Pod\nx: &base\n  image: a/kube-apiserver:v1.30.0\n"
+        "  command: &c [kube-apiserver, --v=2]\n"
+        "spec:\n  containers:\n  - <<: *base\n    name: kube-apiserver\n    args: *c\n"
+    )
+    assert found.image == "a/kube-apiserver:v1.30.0"
+    assert found.words == ("kube-apiserver", "--v=2", "kube-apiserver", "--v=2")
+
+
+HOSTILE = {
+    "no text": (b"\xff\xfe\x00k", "UTF-16"),
+    "another encoding": (KUBEADM.replace("10.0.0.2:6443", "\xfc").encode("latin-1"), "not a text in UTF-8"),
+    "control characters": (b"apiVersion: v1\nkind: \x01Pod\n", "control characters"),
+    "too large": (b"#" * (1 << 21), "larger than 1 MiB"),
+    "a bomb of aliases": (
+        b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9)) for n in range(8)),
+        "100,000 nodes|made by aliases",
+    ),
+    "nested deeply": (b"[" * 100_000, "nested deeper"),
+    "an anchor in itself": (b"a: &a [*a]\n", "contains itself"),
+    "an alias without anchor": (b"a: *b\n", "has no anchor"),
+}
+
+
+@pytest.mark.parametrize(("data", "says"), HOSTILE.values(), ids=HOSTILE)
+def test_what_cannot_be_read_is_refused(data: bytes, says: str) -> None:
+    """No file takes long, or ends in anything but a conflict."""
+    with pytest.raises(Conflict, match=says):
+        StaticPod.read(data, "m.yaml")
+
+
+UNFIT = {
+    "relative": ({"log_path": "a/b.log"}, "no absolute path"),
+    "a directory": ({"log_path": "/var/log/"}, "names a directory"),
+    "the root": ({"policy_file": "/"}, "names a directory"),
+    "back": ({"log_path": "/var/../etc/a.log"}, "goes back"),
+    "a colon": ({"policy_file": "/etc/a:b"}, "no mountPath can have"),
+    "a line break": ({"policy_file": "/etc/a\nb"}, "no mountPath can have"),
+    "a kubeconfig's": ({"webhook_files": ("ca.crt",)}, "no absolute path"),
+    "empty": ({"log_path": ""}, "no absolute path"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "says"), UNFIT.values(), ids=UNFIT)
+def test_paths_that_cannot_be_mounted_are_refused(wanted: dict[str, str], says: str) -> None:
+    """A path has to be one that kube-apiserver finds, and that a mount can lead to."""
+    with pytest.raises(ValueError, match=says):
+        AuditWanted(**wanted)  # type: ignore[arg-type]  # because: a table of several fields' values
+
+
+def test_where_nobody_says_where_events_go_a_log_is_wanted() -> None:
+    """The log comes with what CIS asks of it; a destination that is there, in either place, is left alone."""
+    wanted = AuditWanted(policy_file="/p", log_maxage=7)
+    added = wanted.with_destination({"--audit-log-maxsize": "5"}).given()
+    assert added == {
+        "--audit-policy-file": "/p",
+        "--audit-log-path": "/var/log/kubernetes/audit/audit.log",
+        "--audit-log-maxage": "7",
+        "--audit-log-maxbackup": "10",
+    }
+    assert wanted.with_destination({"--audit-webhook-config-file": "/w"}) == wanted
+    assert AuditWanted(log_path="-").with_destination({}) == AuditWanted(log_path="-")
+
+
+SAME = {
+    ("--audit-log-maxage", "0x1E", "30"): True,
+    ("--audit-log-maxage", "30 ", "30"): False,
+    ("--audit-log-maxage", "1_0", "10"): True,
+    ("--audit-log-maxage", "x", "x"): True,
+    ("--audit-log-compress", "T", "true"): True,
+    ("--audit-log-compress", "yes", "true"): False,
+    ("--audit-log-batch-max-wait", "60s", "1m0s"): True,
+    ("--audit-log-batch-throttle-qps", "10", "10.0"): True,
+    ("--audit-log-path", "/a//b", "/a/b"): True,
+    ("--audit-log-path", "-", "/-"): False,
+    ("--audit-log-mode", "Batch", "batch"): False,
+}
+
+
+@pytest.mark.parametrize(("case", "expected"), SAME.items(), ids=[" ".join(case) for case in SAME])
+def test_values_are_compared_as_kube_apiserver_reads_them(case: tuple[str, str, str], expected: bool) -> None:
+    """Another spelling of the same value is no change."""
+    assert same(*case) is expected
+
+
+def test_a_kubeconfigs_files_are_named() -> None:
+    """Certificates, keys and tokens are found, relative ones beside the kubeconfig; inline data is none."""
+    text = (
+        b"clusters: [{cluster: {certificate-authority: ca.crt, server: https://x}}]\n"
+        b"users:\n- user: {client-certificate: /pki/c.crt, client-key: ../c.key, tokenFile: t, client-key-data: eA==}\n"
+        b"- {}\n"
+    )
+    assert files_of(text, "/etc/k/w.yaml") == ("/etc/k/ca.crt", "/pki/c.crt", "/etc/c.key", "/etc/k/t")
+    for bad in (b"[", b"- a", b"\xff", b"[" * 50_000):
+        with pytest.raises(ValueError, match="no kubeconfig"):
+            files_of(bad, "/w")
