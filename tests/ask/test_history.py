@@ -158,3 +158,22 @@ def test_uses_of_an_object_are_no_changes() -> None:
     pods = [at(n, "x", "create", ref("pods", name="p", subresource=sub)) for n, sub in enumerate(("exec", "eviction"))]
     assert [entry.deed for entry in told(*pods, words="pod/p")] == ["evicted"]
     assert in_order([]) == []
+
+
+def test_an_object_with_a_generated_name_is_found_from_its_creation_on() -> None:
+    """Its reference has no name then; the answer has, and the later requests."""
+
+    def job(image: str) -> Raw:
+        metadata = {"generateName": "job-", "name": "job-x1", "namespace": "shop"}
+        return body({"kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "c", "image": image}]}})
+
+    entries = told(
+        at(0, "alice", "create", ref("pods"), response_object=job("a:1")),
+        at(1, "bob", "create", ref("pods"), response_object=body({"metadata": {"name": "job-other"}})),
+        at(2, "carol", "update", ref("pods", name="job-x1"), response_object=job("a:2")),
+        words="pod/job-x1",
+    )
+    assert [(entry.row.user, entry.deed, changed(entry)) for entry in entries] == [
+        ("alice", "created", []),
+        ("carol", "updated", [("spec.containers[c].image", "a:1", "a:2")]),
+    ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from msgspec import Raw
 from msgspec.structs import replace
 
 from ask.logs import event, lines, ref
@@ -198,3 +199,27 @@ def test_bad_yaml_is_named() -> None:
     with pytest.raises(DecklogError, match=r"m\.yaml: no YAML"):
         read_manifests({"m.yaml": b"{"})
     assert read_manifests({"m.yaml": b"- 1\n- kind: Role\n---\nkind: Pod\n"}) == []
+
+
+def test_a_list_that_selects_a_name_is_granted_by_that_name() -> None:
+    """The authorizer asks for the name of metadata.name=…, so a role by names allows such a list, and no other."""
+    role = b"kind: Role\nmetadata: {name: r, namespace: shop}\nrules:\n- {apiGroups: [''], resources: [pods],"
+    granted = grants(read_manifests({"r": role + b" resourceNames: [web], verbs: [list]}"}), "alice", ())
+    one = used("alice", event(verb="list", object_ref=ref("pods", name="web")))
+    every = used("alice", event(verb="list", object_ref=ref("pods")))
+    assert not_granted(granted, one.used) == []
+    assert [permission.verb for permission in not_granted(granted, every.used)] == ["list"]
+    assert rules(used("alice", *(event(verb="list", object_ref=ref("pods", name=n)) for n in ("a", "", "b")))) == [
+        (("list",), ("pods",), ())
+    ]
+
+
+def test_an_object_made_with_a_generated_name_needs_create_alone() -> None:
+    """The name that the server made up is in no rule, although the answer shows it: at the create there was none."""
+    made = event(
+        verb="create",
+        object_ref=ref("pods"),
+        request_object=Raw(b'{"metadata":{"generateName":"job-"}}'),
+        response_object=Raw(b'{"metadata":{"generateName":"job-","name":"job-x1"}}'),
+    )
+    assert rules(used("alice", made)) == [(("create",), ("pods",), ())]

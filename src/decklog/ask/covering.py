@@ -42,7 +42,7 @@ def _unread(coverage: Coverage) -> Iterator[str]:
         cut = f" ({coverage.cut:,} of them cut short by a carrier: only the audit ID is known)" if coverage.cut else ""
         yield f"{_counted(coverage.bad_lines, 'line')} could not be read{cut}: {examples}{more}"
     if coverage.others:
-        yield f"{_counted(coverage.others, 'message')} of other streams left aside: they do not claim to be audit events"
+        yield f"{_counted(coverage.others, 'message')} of other streams left aside: none claims to be an audit event"
     yield from coverage.problems
 
 

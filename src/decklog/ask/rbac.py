@@ -35,6 +35,8 @@ MOST_NAMES: Final = 5
 """A rule that would name more objects names none."""
 
 _NAMED: Final = frozenset(("get", "update", "patch", "delete"))
+_SELECTING: Final = frozenset(("list", "watch"))
+"""These name an object where they select it by metadata.name; the authorizer then asks for that name."""
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 _NOTHING: Final = ObjectReference()
 
@@ -170,8 +172,8 @@ def _of_request(event: Event) -> Iterator[Permission]:
         yield Permission(event.verb, path=event.request_uri.partition("?")[0])
         return
     resource = f"{ref.resource}/{ref.subresource}" if ref.subresource else ref.resource
-    in_path = event.verb in _NAMED or (event.verb == "create" and ref.subresource != "")
-    yield Permission(event.verb, ref.api_group, resource, ref.namespace, ref.name if in_path else "")
+    checked = event.verb in _NAMED or event.verb in _SELECTING or (event.verb == "create" and ref.subresource != "")
+    yield Permission(event.verb, ref.api_group, resource, ref.namespace, ref.name if checked else "")
     code = event.response_status.code if event.response_status else 0
     if event.verb in {"update", "patch"} and code == 201 and not ref.subresource:
         yield Permission("create", ref.api_group, resource, ref.namespace)
@@ -213,7 +215,9 @@ def _by_verb(used: dict[Permission, Evidence]) -> dict[tuple[str, str, str], dic
     found: dict[tuple[str, str, str], dict[str, Evidence]] = {}
     for one, evidence in used.items():
         if one.resource:
-            found.setdefault((one.group, one.resource, one.verb), {})[one.name] = evidence
+            by_name = found.setdefault((one.group, one.resource, one.verb), {})
+            name = "" if one.verb in _SELECTING else one.name
+            by_name[name] = by_name[name].join(evidence) if name in by_name else evidence
     return found
 
 

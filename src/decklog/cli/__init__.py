@@ -45,6 +45,9 @@ decklog = Helm(
             "decklog.cli.serve", "Serve with gateway, receiver, store and pages from one configuration file."
         ),
         "import": Entry("decklog.cli.importing", "Put audit logs into a store, each event once."),
+        "status": Entry(
+            "decklog.cli.status", "Say what is recorded, where it goes, how long it is kept, and what is missing."
+        ),
         "certificates": Entry(
             "decklog.cli.certificates", "Make a CA and both ends' certificates, for a receiver and who sends to it."
         ),

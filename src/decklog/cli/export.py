@@ -150,7 +150,7 @@ def _lines(kind: str, seen: Iterator[tuple[Seen, Row]], file: BinaryIO, *, bodie
     number = 0
     mapped = _mapping(kind)
     for number, (one, one_row) in enumerate(seen, start=1):  # noqa: B007  # because: the last number is the count
-        value: Any = one_row if mapped is None else mapped(one.event, cluster=cluster, bodies=bodies)
+        value: Any = one_row if mapped is None else mapped(one.event, cluster=cluster or one_row.cluster, bodies=bodies)
         try:
             line = encode(value)
         except UnicodeEncodeError:  # a lone surrogate, which JSON for others should not have

@@ -42,6 +42,11 @@ class Filters(Struct, frozen=True):
 
     query: Query = _NO_FILTER
 
+    @property
+    def of_events(self) -> bool:
+        """Whether single events are asked for: a request has several stages, so a stage is an event's."""
+        return bool(self.query.stages)
+
     def queries(self, search: Search, things: Iterable[Thing] = ()) -> tuple[Query, ...]:
         """Give the filters: one, or one for each object that was named."""
         query = replace(self.query, since=search.since, until=search.until)
@@ -222,7 +227,7 @@ _OPTIONS: Final[tuple[tuple[str, _Decorator], ...]] = (
             multiple=True,
             metavar="STAGE",
             shell_complete=values(STAGES),
-            help="Latest stage seen; where single events are listed, the event's stage.",
+            help="Single events of this stage; where requests are summed up, those whose latest stage it is.",
         ),
     ),
     (

@@ -52,7 +52,9 @@ _FOLLOWING: Final = (
 
 
 events_option = click.option(
-    "--events", is_flag=True, help="Single events instead of requests; -o json and jsonl give them verbatim."
+    "--events",
+    is_flag=True,
+    help="Single events instead of requests, as with --stage; -o json and jsonl give them verbatim.",
 )
 
 
@@ -74,6 +76,7 @@ def command(
 ) -> None:
     """List the requests that pass a filter."""
     queries = filters.queries(search, things)
+    events = events or filters.of_events
     if follow:
         from decklog.cli.tailing import tail  # noqa: PLC0415  # because: only following needs its libraries
 

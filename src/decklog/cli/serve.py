@@ -77,13 +77,13 @@ def command(health: HealthOptions, upkeep: UpkeepOptions) -> None:
 
 def _door(name: str, section: Section, file: ConfigFile) -> tuple[Door, frozenset[str]]:
     """Make a door of its section; gives the stores that it writes to, too."""
-    from decklog.assembling.serving import DOORS  # noqa: PLC0415  # because: see command
+    from decklog.assembling.serving import door_of  # noqa: PLC0415  # because: see command
 
     said: click.Command = import_module(SETTINGS[name]).settings
     try:
         with said.make_context(name, [], default_map=defaults(said, file.of(name))) as context:
             settings: Any = said.invoke(context)
-        return DOORS[name](settings, doors.say), settings.stores
+        return door_of(name, settings, doors.say), settings.stores
     except DecklogError as error:
         place = f"{file.path}:{section.at.line}:{section.at.column}"
         raise type(error)(f"{place}: {name}: {error}") from error

@@ -42,4 +42,5 @@ def command(
     events: bool,
 ) -> None:
     """Follow a log."""
+    events = events or filters.of_events
     tail(search, filters.queries(search, things), events=events, checkpoint=checkpoint, from_start=from_start)
