@@ -29,10 +29,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
+from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.requests import ENDED_REQUESTS, is_last, merge
-from decklog.ask.usual import PIECE_BYTES, LongLineError, Usual, unwrapped, whole_lines
+from decklog.ask.usual import PIECE_BYTES, Usual, unwrapped
 from decklog.audit.event import Stage
 from decklog.audit.query import Query
 from decklog.sources.reader import read, records_of
@@ -41,6 +42,7 @@ from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
+    from decklog.ask.bytesearch import Block
     from decklog.ask.parts import Log, Part
     from decklog.sources.places import Place
 
@@ -169,9 +171,9 @@ class _Task:
     def count(self, part: Part) -> _Part:
         counting = _Counting(self, part.log.name, at_start=part.start == 0)
         try:
-            for block in whole_lines(part.pieces()):
+            for block in part.blocks():
                 counting.take(block)
-        except LongLineError:
+        except TooMuchError:
             counting.done.too_much = True
         counting.finish()
         counting.done.coverage.problems += part.damage
@@ -190,19 +192,17 @@ class _Counting:
         self._ended = array("q")
         self.done = _Part()
 
-    def take(self, block: bytes) -> None:
-        if self._first:
-            self._first = False
-            block = block.removeprefix(_BYTE_ORDER_MARK)
-        feeds, events = self._usual.decode(block)
+    def take(self, block: Block) -> None:
+        feeds, events = self._usual.decode(block.text, block.end)
         keys = [] if events is None else _keys(events)
         if events is None or (self._twice and not self._twice.isdisjoint(keys)):
-            self._read(block)
+            self._read(block.line(0, block.end))
         else:
             self.done.coverage.lines += len(events)
             self._stretch([event.stage_timestamp for event in events])
             self._add(events, keys)
         self.done.feeds += feeds
+        self._first = False
 
     def finish(self) -> None:
         self.done.ended = _in_lanes(self._ended)
@@ -212,11 +212,13 @@ class _Counting:
         coverage.first = first if coverage.first is None else min(first, coverage.first)
         coverage.last = last if coverage.last is None else max(last, coverage.last)
 
-    def _read(self, block: bytes) -> None:
+    def _read(self, text: bytes) -> None:
         """Read a block as the reader does."""
         coverage = self.done.coverage
         events = []
-        for number, line in enumerate(block.split(b"\n"), self.done.feeds + 1):
+        if self._first:
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+        for number, line in enumerate(text.split(b"\n"), self.done.feeds + 1):
             if not line or line.isspace():
                 continue
             for record in records_of(line, self._name, number, coverage):

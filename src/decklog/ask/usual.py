@@ -137,13 +137,14 @@ class Usual:
         self._decode = decoder.decode_lines
         self._whole = whole
 
-    def decode(self, block: bytes) -> tuple[int, list[Any] | None]:
-        """Give the number of line feeds, and the events; None if anything in the block is not usual."""
-        feeds = _usual_feeds(block)
+    def decode(self, text: bytes | bytearray, end: int | None = None) -> tuple[int, list[Any] | None]:
+        """Give the number of line feeds in ``text[:end]``, and the events; None if anything there is not usual."""
+        end = len(text) if end is None else end
+        feeds = _usual_feeds(text, end)
         if feeds is None:
-            return block.count(b"\n"), None
+            return text.count(b"\n", 0, end), None
         try:
-            events = self._decode(block)
+            events = self._decode(text if end == len(text) else memoryview(text)[:end])
             usual = _are_usual([event.stage_timestamp for event in events]) and _are_usual(
                 [event.request_received_timestamp for event in events]
             )
@@ -159,16 +160,16 @@ class Usual:
         return feeds, events
 
 
-def _usual_feeds(block: bytes) -> int | None:
+def _usual_feeds(text: bytes | bytearray, end: int) -> int | None:
     """Count the line feeds; None unless all stand between usual lines, and one behind the last."""
-    if not block.endswith(b"}\n") or not block.startswith(HEAD):
+    if not text.endswith(b"}\n", 0, end) or not text.startswith(HEAD, 0, end):
         return None
-    find, is_here = block.find, block.startswith
+    find, is_here = text.find, text.startswith
     feeds, place = 1, find(b"\n")
-    while is_here(_BETWEEN, place - 1):  # a loop with `find` in it is faster than any search for a pattern
+    while is_here(_BETWEEN, place - 1, end):  # a loop with `find` in it is faster than any search for a pattern
         feeds += 1
         place = find(b"\n", place + 1)
-    return feeds if place == len(block) - 1 else None
+    return feeds if place == end - 1 else None
 
 
 def _are_usual(times: list[str]) -> bool:
