@@ -32,6 +32,8 @@ class ScriptedServer:
     def __init__(self, script: list[int], log: Path | None = None, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
         self.script = script
         self.log = log
+        self.pages: dict[str, bytes] = {}
+        """What stands at other paths (without their query), sent in chunks."""
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.on_request: Callable[[int], None] = lambda _: None
         self.authority = certificates.authority("trial", clock=now, lifetime=timedelta(hours=1))
@@ -77,6 +79,9 @@ class ScriptedServer:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append((handler.path, dict(handler.headers.items())))
+        if (page := self.pages.get(handler.path.partition("?")[0])) is not None:
+            self._send_chunked(handler, page)
+            return
         if handler.path != "/readyz":
             self._record(handler)
             self._send(handler, 404, b"{}")
@@ -93,6 +98,15 @@ class ScriptedServer:
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
+
+    def _send_chunked(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for start in range(0, len(body), 100):
+            piece = body[start : start + 100]
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        handler.wfile.write(b"0\r\n\r\n")
 
     def _record(self, handler: BaseHTTPRequestHandler) -> None:
         if self.log is None:

@@ -6,6 +6,7 @@ A connection a request: while an API server restarts, a kept connection says not
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from msgspec import Struct
 
 from decklog import __version__
 from decklog.enable.readiness import Answer, State
+from decklog.http1 import Chunks, HeadError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 DEADLINE_S: Final = 5.0
 _LIMIT: Final = 64 * 1024
+_PIECE: Final = 1 << 18
 _STRANGER: Final = frozenset({401, 403})
 
 
@@ -34,9 +37,15 @@ class Reply(Struct, frozen=True):
 
 
 async def ask(
-    access: Access, method: str, path: str, headers: Mapping[str, str], *, deadline_s: float = DEADLINE_S
+    access: Access,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    deadline_s: float = DEADLINE_S,
+    limit: int = _LIMIT,
 ) -> Reply:
-    """Send a request without a body; read at most the first 64 KiB of the answer. Raises OSError, TimeoutError."""
+    """Send a request without a body; read at most the first `limit` bytes of the answer. Raises OSError."""
     async with asyncio.timeout(deadline_s):
         context = access.ssl_context(own_certificate=True)
         reader, writer = await asyncio.open_connection(
@@ -45,7 +54,7 @@ async def ask(
         try:
             writer.write(_request(access, method, path, headers))
             await writer.drain()
-            data = await _read(reader)
+            data = await _read(reader, limit)
         finally:
             writer.transport.abort()
             with suppress(OSError):
@@ -71,14 +80,17 @@ def _request(access: Access, method: str, path: str, headers: Mapping[str, str])
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-async def _read(reader: asyncio.StreamReader) -> bytes:
-    data = b""
-    while len(data) < _LIMIT and (piece := await reader.read(_LIMIT)):
+async def _read(reader: asyncio.StreamReader, limit: int) -> bytes:
+    """Read to the end of the connection, or to that of a body whose length is known."""
+    data = bytearray()
+    end = length = None
+    while len(data) < limit and (piece := await reader.read(_PIECE)):
         data += piece
-        head, end, body = data.partition(b"\r\n\r\n")
-        if end and (_length(head) is not None and len(body) >= (_length(head) or 0)):
+        if end is None and (found := data.find(b"\r\n\r\n")) >= 0:
+            end, length = found + 4, _length(bytes(data[:found]))
+        if end is not None and length is not None and len(data) - end >= length:
             break
-    return data
+    return bytes(data)
 
 
 def _length(head: bytes) -> int | None:
@@ -93,6 +105,11 @@ def _reply(data: bytes) -> Reply:
     head, _, body = data.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split(b" ", 2)
     status = int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/1.") and words[1].isdigit() else 0
+    if re.search(rb"(?im)^transfer-encoding:\s*chunked\s*$", head):
+        pieces: list[bytes] = []
+        with suppress(HeadError):  # cut at the limit, or broken: what came before it counts
+            Chunks().feed(body, pieces)
+        body = b"".join(pieces)
     return Reply(status, body)
 
 

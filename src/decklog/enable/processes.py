@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from decklog.enable.wanted import FLAGS, Takes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -29,10 +31,12 @@ def runs(flags: Mapping[str, str], proc: Path) -> bool | None:
 def audit_flags(words: list[str]) -> dict[str, str]:
     """Read the audit flags of a command line, written ``--a=b`` or ``--a b``; the last of one name counts."""
     found: dict[str, str] = {}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for index, word in enumerate(words):
+        following = words[index + 1] if index + 1 < len(words) else ""
         name, equals, value = word.partition("=")
         if name.startswith(_PREFIX):
-            found[name] = value if equals else "true" if following.startswith("-") or not following else following
+            alone = FLAGS.get(name) is Takes.SWITCH or following.startswith("--")
+            found[name] = value if equals else "true" if alone else following
     return found
 
 

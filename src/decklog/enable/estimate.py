@@ -1,0 +1,110 @@
+"""Estimate: what a manifest's policy and flags come to, given a log that was recorded: traffic, days kept, memory.
+
+The log is replayed through the policy (`policy.replay`), which can only take away: what the log does not hold at all
+is not in the estimate, and the report says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from decklog.enable.policy_of import policy_of
+from decklog.enable.sizes import in_words, kept
+from decklog.enable.wanted import Takes, meaning
+from decklog.errors import DecklogError
+from decklog.policy.deciding import decide_by
+from decklog.policy.replay import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from decklog.enable.manifest import StaticPod
+    from decklog.policy.replay import Report
+    from decklog.policy.rules import Policy
+
+_DAY_S: Final = 86_400
+_IN_MEMORY: Final = 3
+"""A queued event is Go values, not JSON: so many times its JSON is a guess, and on the safe side."""
+_BACKENDS: Final = (("log", "--audit-log-path", "blocking"), ("webhook", "--audit-webhook-config-file", "batch"))
+"""Name, the flag that switches it on, and its mode by default."""
+
+
+class Estimate(Struct, frozen=True, rename="camel"):
+    """What it comes to."""
+
+    events_a_day: float
+    bytes_a_day: float
+    mean_event_bytes: float
+    days_kept: float | None
+    """Of the log, at that rate; None: there is no log, or it has no limit."""
+    queue_bytes: int
+    """What queues of mode batch take when they are full."""
+    sentences: tuple[str, ...]
+    """All of it in words, with what the log could not tell."""
+
+
+def estimate(pod: StaticPod, root: Path, lines: Iterable[bytes], policy: Policy | None = None) -> Estimate:
+    """Estimate from the lines of a log; `policy` where it is not in its place yet. Raises DecklogError."""
+    if policy is None:
+        loaded = policy_of(pod, root)
+        if loaded is None:
+            raise DecklogError("no policy is set (--audit-policy-file), so that nothing would be recorded")
+        policy = loaded.policy
+    report = replay(lines, decide_by(policy), [str(rule.level) for rule in policy.rules])
+    if report.rate_after is None:
+        raise DecklogError("the log spans no time: give one of some hours, better of a working day")
+    days = report.span_seconds / _DAY_S
+    events, size = report.after.events / days, report.after.bytes / days
+    mean = report.after.bytes / max(report.after.events, 1)
+    limits = kept(pod)
+    has_log = pod.value("--audit-log-path") not in {"", "-"}
+    by_size = limits.max_bytes / size if limits.max_bytes is not None and size else None
+    ends = [each for each in (by_size, limits.max_age_days) if each is not None]
+    days_kept = min(ends, default=None) if has_log else None
+    queue = sum(_queue(pod, *backend) for backend in _BACKENDS)
+    told = (*_traffic(report, events, size), *_days(days_kept, limits.max_age_days), *_queues(pod, mean, events))
+    return Estimate(events, size, mean, days_kept, round(queue * mean * _IN_MEMORY), (*told, *report.unknown))
+
+
+def _traffic(report: Report, events: float, size: float) -> Iterator[str]:
+    hours = report.span_seconds / 3600
+    yield (
+        f"of {report.before.events:,} events in {hours:,.1f} hours the policy keeps {report.after.events:,}: "
+        f"{events:,.0f} events and {in_words(size)} a day, {events / _DAY_S:,.1f} events a second on average"
+    )
+
+
+def _days(days: float | None, max_age: int | None) -> Iterator[str]:
+    if days is not None:
+        why = " (the age limit)" if days == max_age else ""
+        yield f"the log then holds {days:,.1f} days{why}"
+
+
+def _queues(pod: StaticPod, mean: float, events: float) -> Iterator[str]:
+    for name, flag, mode in _BACKENDS:
+        queue = _queue(pod, name, flag, mode)
+        if not queue:
+            continue
+        size = in_words(queue * mean * _IN_MEMORY)
+        seconds = queue / max(events / _DAY_S, 1e-9)
+        yield (
+            f"the {name}'s queue holds {queue:,} events, about {size} of memory when it is full: {_span(seconds)} of "
+            "such traffic without its receiver; what comes then is dropped"
+        )
+
+
+def _queue(pod: StaticPod, name: str, flag: str, mode: str) -> int:
+    if not pod.value(flag) or (pod.value(f"--audit-{name}-mode") or mode) != "batch":
+        return 0
+    size = meaning(Takes.NUMBER, pod.value(f"--audit-{name}-batch-buffer-size") or "10000")
+    return size if isinstance(size, int) else 10_000
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} seconds"
