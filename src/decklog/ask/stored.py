@@ -6,7 +6,8 @@ in the order of their stage times, about: journals of several writers and the fi
 | what | how it is read |
 |---|---|
 | journals | by needles, as `ask.sifting` does it; all lines are decoded for a question without needles |
-| segments | index columns tell which audit IDs may be asked for; the verbatim events of these are decoded |
+| segments | the events that index columns show to be asked for (an object, a user) are decoded; where these tell |
+| | less, they tell which audit IDs may be asked for, and the events of these are decoded |
 | a question that is about more than `MOST_REQUESTS` requests | everything, day by day |
 
 No lock is taken. What was acknowledged before the view was made is in it.
@@ -25,9 +26,10 @@ from typing import TYPE_CHECKING, Any, Final
 from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import HELD_OPEN, Log, Sizes
-from decklog.ask.prefilter import Sieve, hides
+from decklog.ask.prefilter import Sieve
 from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted
-from decklog.ask.stored_sql import ANY, lasting, narrowed, within
+from decklog.ask.stored_sql import ANY, in_event, lasting, narrowed, whole_requests, within
+from decklog.ask.stored_told import either
 from decklog.ask.tally import add_coverage
 from decklog.audit.query_sql import Condition
 from decklog.audit.wire import WireError, decode_event
@@ -80,9 +82,12 @@ def stored(
             found = journals.records(ids, coverage)
         else:
             segments = stack.enter_context(reading_segments(view, queries))  # not before: it starts threads
-            ids = _both(journals.decoded_ids if ids is None else lambda: ids, segments.audit_ids)
-            found = merge(segments.records(ids, coverage), journals.records(ids, coverage), key=_time)
-        yield from _each_once(found, doubled=view.doubled)
+            if journals.any or segments.whole is None:
+                ids = _both(journals.decoded_ids if ids is None else lambda: ids, segments.audit_ids)
+            else:
+                ids = None
+            found = merge(segments.records(ids, coverage), journals.records(ids, coverage), key=time_of)
+        yield from (record for _, record in each_once(found, doubled=view.doubled))
 
 
 def _both(*ways: Callable[[], frozenset[str] | None]) -> frozenset[str] | None:
@@ -96,19 +101,22 @@ def _both(*ways: Callable[[], frozenset[str] | None]) -> frozenset[str] | None:
     return found if len(found) <= MOST_REQUESTS else None
 
 
-def _time(found: _Found) -> str:
+def time_of(found: _Found) -> str:
+    """Give the time of an event's stage."""
     event = found[1].event
     return (event.stage_timestamp or "") if event is not None else ""
 
 
-def _each_once(found: Iterable[_Found], *, doubled: bool) -> Iterator[Record]:
+def each_once(found: Iterable[_Found], *, doubled: bool) -> Iterator[_Found]:
+    """Pass each event on once; those that are not `doubled` as they are."""
     seen = Keys()
     for identity, record in found:
         if not doubled or record.event is None or seen.add(identity):
-            yield record
+            yield identity, record
 
 
-def _record(line: bytes, name: str, number: int) -> Record:
+def record_of(line: bytes, name: str, number: int) -> Record:
+    """Read a line of a store."""
     try:
         event = decode_event(line)
     except WireError as error:
@@ -137,6 +145,17 @@ class _Journals:
         self._logs: list[Log] = []
         self._parts: list[tuple[Part, str]] = []
         self._first: list[Sifted] = []
+
+    @property
+    def any(self) -> bool:
+        """Whether anything stands in them."""
+        return any(self._has_bytes(journal) for journal in self._journals)
+
+    def _has_bytes(self, journal: JournalSegment) -> bool:
+        try:
+            return self._disk.stat(journal.path).st_size > 0
+        except FileNotFoundError:
+            return True  # it was sealed meanwhile: whoever reads it will tell
 
     def close(self) -> None:
         """Close the files."""
@@ -191,7 +210,7 @@ class _Journals:
             except TooMuchError:
                 """Then all are read."""
         writers = groupby(self._journals, key=lambda journal: journal.writer)
-        found = merge(*[self._all(list(journals), coverage) for _, journals in writers], key=_time)
+        found = merge(*[self._all(list(journals), coverage) for _, journals in writers], key=time_of)
         return found if ids is None else (one for one in found if one[1].event is None or one[1].event.audit_id in ids)
 
     def _all(self, journals: Sequence[JournalSegment], coverage: Coverage) -> Iterator[_Found]:
@@ -212,10 +231,10 @@ class _Journals:
             coverage.undecoded += first.coverage.undecoded
             add_coverage(coverage, first.coverage, base)
             for number, line in numbered:
-                record = _record(line, part.log.name, base + number)
+                record = record_of(line, part.log.name, base + number)
                 if record.event is not None and record.event.audit_id in ids:
                     found.append((identity_of(cluster, line), record))
-        return sorted(found, key=_time)
+        return sorted(found, key=time_of)
 
     def _bases(self) -> Iterator[int]:
         """Count for each part the lines that stand before it in its file."""
@@ -233,7 +252,7 @@ def journal_records(journals: Iterable[JournalSegment], disk: Disk, coverage: Co
         coverage.files.append(name)
         try:
             for number, (_, line) in enumerate(lines_of(journal, disk), start=1):
-                record = _record(line, name, number)
+                record = record_of(line, name, number)
                 coverage.count(record)
                 coverage.count_bytes(len(line) + 1)
                 yield identity_of(journal.cluster, line), record
@@ -290,12 +309,17 @@ class Segments:
         self._view = view
         self._queries = queries
 
+    @property
+    def whole(self) -> Condition | None:
+        """The condition for all events of what is asked for, where one reading of the index tells; else None."""
+        return None if any(query.texts for query in self._queries) else whole_requests(self._queries)
+
     def audit_ids(self) -> frozenset[str] | None:
         """Give the audit IDs of the requests that may be asked for; None: everything has to be read."""
-        condition = narrowed(self._queries)
+        condition = either(self._queries) or narrowed(self._queries)
         if any(query.texts for query in self._queries):
             found = self._by_text(condition)
-        elif condition is ANY:
+        elif condition is ANY or not self._queries:
             return None
         else:
             rows = table(self._view, self._view.segments)
@@ -306,28 +330,26 @@ class Segments:
 
     def _by_text(self, condition: Condition) -> set[str]:
         """Look through the events that the columns do not rule out."""
-        sieve = Sieve.of(self._queries)
         found: set[str] = set()
-        sql = f'SELECT "event" FROM {table(self._view, self._view.segments)} WHERE {condition.sql}'  # noqa: S608  # because: the same
-        self.cursor.execute(sql, list(condition.parameters))
+        spelled = in_event(self._queries)
+        sql = f'SELECT "event" FROM {table(self._view, self._view.segments)} WHERE {condition.sql} AND {spelled.sql}'  # noqa: S608  # because: the same
+        self.cursor.execute(sql, [*condition.parameters, *spelled.parameters])
         while len(found) <= MOST_REQUESTS and (rows := self.cursor.fetchmany(_ROWS)):
             for (line,) in rows:
-                if sieve is not None and not sieve.admits(line) and hides(line) is None:
-                    continue
-                event = _record(line, "", 0).event
+                event = record_of(line, "", 0).event
                 if event is not None and any(query.matches(event, line) for query in self._queries):
                     found.add(event.audit_id)
         return found
 
     def records(self, ids: frozenset[str] | None, coverage: Coverage) -> Iterator[_Found]:
-        """Give the events of requests, day by day, by time; all of the window if `ids` is None."""
+        """Give the events of requests, day by day, by time; all that may be asked for if `ids` is None."""
         self.cover(coverage)
-        condition = _one_of(ids, lasting(self._queries)) if ids is not None else self._window()
+        condition = _one_of(ids, lasting(self._queries)) if ids is not None else self.whole or self._window()
         if ids is not None and not ids:
             return
         for _, day in groupby(self._view.segments, key=lambda segment: segment.day):
             for name, number, identity, line in self._rows(list(day), condition):
-                record = _record(line, name, number + 1)
+                record = record_of(line, name, number + 1)
                 coverage.undecoded -= 1
                 if record.event is None:
                     coverage.lines -= 1
@@ -336,12 +358,7 @@ class Segments:
 
     def _window(self) -> Condition:
         """Give the condition for the time of all queries together. Stages before it are left out with it."""
-        since = [query.since for query in self._queries]
-        until = [query.until for query in self._queries]
-        return within(
-            min(filter(None, since), default=None) if all(since) else None,
-            max(filter(None, until), default=None) if all(until) else None,
-        )
+        return within(*window(self._queries))
 
     def _rows(self, segments: Sequence[Segment], condition: Condition) -> Iterator[tuple[str, int, bytes, bytes]]:
         sql = (
@@ -361,6 +378,16 @@ class Segments:
             coverage.undecoded += segment.rows if undecoded else 0
             for time in filter(None, (segment.min_time, segment.max_time)):
                 coverage.stretch(time)
+
+
+def window(queries: Sequence[Query]) -> tuple[str | None, str | None]:
+    """Give the time of all queries together: since, until."""
+    since = [query.since for query in queries]
+    until = [query.until for query in queries]
+    return (
+        min(filter(None, since), default=None) if all(since) else None,
+        max(filter(None, until), default=None) if all(until) else None,
+    )
 
 
 def _one_of(ids: frozenset[str], same: Condition) -> Condition:

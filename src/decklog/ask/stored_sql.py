@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from decklog.audit.query import COLLECTION_VERBS
+from msgspec.structs import replace
+
+from decklog.audit.query import COLLECTION_VERBS, Query, spellings
 from decklog.audit.query_sql import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from decklog.audit.query import CodePattern, Pattern, Query, ResourcePattern
+    from decklog.audit.query import CodePattern, Pattern, ResourcePattern
 
 T = TypeVar("T", "Pattern", "ResourcePattern", "CodePattern")
 
 ANY: Final = Condition("TRUE")
+_COLLECTIVE: Final = ", ".join(f"'{verb}'" for verb in sorted(COLLECTION_VERBS))
 
 
 def narrowed(queries: Iterable[Query]) -> Condition:
@@ -29,6 +32,69 @@ def narrowed(queries: Iterable[Query]) -> Condition:
 def lasting(queries: Iterable[Query]) -> Condition:
     """Give the condition for all events of a request of which one matches: what is the same at every stage."""
     return _either([_all(list(_lasting(query))) for query in queries])
+
+
+def whole_requests(queries: Iterable[Query]) -> Condition | None:
+    """Give a condition for all events of the requests of which one may match, by what is alike at every stage.
+
+    None: that says little of what is asked for; it would let by far too much through.
+    """
+    each = []
+    for query in queries:
+        few = bool(query.names or query.audit_ids) or not _passing_alone(query)
+        parts = [*_lasting(query), *_object_at_any_stage(query), *_until_the_end(query)]
+        if not few or not parts:
+            return None
+        each.append(_all(parts))
+    return _either(each) if each else None
+
+
+def _passing_alone(query: Query) -> bool:
+    """Tell whether a query asks for what only the last stage tells, or what `_lasting` does not say."""
+    lasting = ("verbs", "resources", "subresources", "namespaces", "names", "users", "audit_ids", "user_agents")
+    times = ("since", "until", "after")
+    rest = replace(query, **dict.fromkeys(lasting, ()), **dict.fromkeys(times, None), reach=False)
+    return rest != Query()
+
+
+def _object_at_any_stage(query: Query) -> Iterator[Condition]:
+    """Say what `_object` says; a name that the server makes is known only at the end."""
+    spaces, names = (
+        list(_wanted(query.namespaces, _text("namespace"))),
+        list(_wanted(query.names, _text("name"))),
+    )
+    if not spaces and not names:
+        return
+    if names:
+        names = [_joined(" OR ", [*names, Condition("(\"verb\" = 'create' AND \"name\" = '')")])]
+    if not query.reach:
+        yield from (*spaces, *names)
+        return
+    yield _joined(" OR ", [_all([*spaces, *names]), Condition(f'("verb" IN ({_COLLECTIVE}) AND "name" = \'\')')])
+
+
+def _until_the_end(query: Query) -> Iterator[Condition]:
+    """Say that the end is in the window; what came before it may be before the window, too."""
+    if query.since is not None:
+        yield Condition(
+            '("stageTime" >= ?::TIMESTAMP OR "stageTime" IS NULL OR "stage" NOT IN (\'ResponseComplete\', \'Panic\'))',
+            (query.since,),
+        )
+
+
+def in_event(queries: Iterable[Query]) -> Condition:
+    """Give a condition over ``event`` that holds wherever one of the texts of one of `queries` stands."""
+    needles: set[str] = set()
+    for query in queries:
+        if not query.texts:
+            return ANY
+        for spelled in (each for text in query.texts for each in spellings(text)):
+            try:
+                needles.add(spelled.decode())
+            except UnicodeDecodeError:
+                return ANY
+    each = [Condition("contains(decode(\"event\", 'replace'), ?)", (needle,)) for needle in sorted(needles)]
+    return _joined(" OR ", each) if each else Condition("FALSE")
 
 
 def _either(each: list[Condition]) -> Condition:
@@ -77,8 +143,7 @@ def _object(query: Query) -> Iterator[Condition]:
     if not query.reach:
         yield from named
         return
-    verbs = ", ".join(f"'{verb}'" for verb in sorted(COLLECTION_VERBS))
-    yield _joined(" OR ", [_all(named), Condition(f'("verb" IN ({verbs}) AND "name" = \'\')')])
+    yield _joined(" OR ", [_all(named), Condition(f'("verb" IN ({_COLLECTIVE}) AND "name" = \'\')')])
 
 
 def _wanted(terms: Iterable[T], said: Callable[[T], Condition | None]) -> Iterator[Condition]:
@@ -90,7 +155,7 @@ def _wanted(terms: Iterable[T], said: Callable[[T], Condition | None]) -> Iterat
 
 def _text(column: str) -> Callable[[Pattern], Condition | None]:
     def said(pattern: Pattern) -> Condition | None:
-        if not _is_sound(pattern.text):
+        if not is_sound(pattern.text):
             return None
         if not pattern.prefix:
             return Condition(f'"{column}" = ?', (pattern.text,))
@@ -106,7 +171,7 @@ def _text(column: str) -> Callable[[Pattern], Condition | None]:
 def _resource(pattern: ResourcePattern) -> Condition | None:
     parts = [_text("resource")(pattern.resource)]
     if pattern.group is not None:
-        parts.append(Condition('"apiGroup" = ?', (pattern.group,)) if _is_sound(pattern.group) else None)
+        parts.append(Condition('"apiGroup" = ?', (pattern.group,)) if is_sound(pattern.group) else None)
     if pattern.subresource is not None and not pattern.subresource.negated:
         parts.append(_text("subresource")(pattern.subresource))
     return None if None in parts else _all([part for part in parts if part is not None])
@@ -116,7 +181,7 @@ def _code(pattern: CodePattern) -> Condition:
     return Condition('"code" BETWEEN ? AND ?', (pattern.low, pattern.high))
 
 
-def _is_sound(text: str) -> bool:
+def is_sound(text: str) -> bool:
     r"""Tell whether a column has such text as it is: not a lone surrogate, a NUL, or what stands for them."""
     return not any(char in "\0\ufffd" or "\ud800" <= char <= "\udfff" for char in text)
 

@@ -170,7 +170,7 @@ def timeline(
     seconds = [second for second, _, _ in timed]
     first = min(*seconds, _of(start)) if start else min(seconds)
     last = max(*seconds, _of(end) - 1) if end else max(seconds)
-    step = step_s or _step(first, last, buckets, finest_s)
+    step = step_s or chosen_step(first, last, buckets, finest_s)
     first -= first % step
     number = (last - first) // step + 1
     if number > MOST_BUCKETS:
@@ -203,7 +203,8 @@ def _of(when: datetime) -> int:
     return (when - _EPOCH) // timedelta(seconds=1)
 
 
-def _step(first: int, last: int, buckets: int, finest: int) -> int:
+def chosen_step(first: int, last: int, buckets: int, finest: int) -> int:
+    """Choose the width of a bucket, seconds, for times from `first` to `last` in at most `buckets` buckets."""
     for step in STEPS:
         if step >= finest and last // step - first // step < buckets:
             return step

@@ -55,7 +55,7 @@ class Condition(Struct, frozen=True):
     """A condition with its parameters, in the order of the question marks; ``TRUE`` where nothing is asked."""
 
     sql: str
-    parameters: tuple[str | int, ...] = ()
+    parameters: tuple[str | int | bytes, ...] = ()
 
 
 class Columns(Struct, frozen=True, kw_only=True):

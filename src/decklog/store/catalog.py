@@ -77,8 +77,9 @@ class Segment(Struct, frozen=True):
     """Of the verbatim events, each with a newline."""
     file_bytes: int
     min_time: str
-    """MicroTime of the first event; empty where they have none."""
+    """MicroTime of the first receipt; empty where they have none."""
     max_time: str
+    """MicroTime of the last stage, or receipt."""
     sha256: str
     crcs: bytes
     """CRC-32, big-endian, of each BLOCK_BYTES of the file."""

@@ -43,10 +43,11 @@ _BUFFERS: Final = 40
 _NO_TEXT: Final = (b"\r", b"\0", b"\x01")
 """What no line may hold that DuckDB reads as text; JSON has none of these but the first."""
 _DAY: Final = f"coalesce(strftime(\"time\", '%Y-%m-%d'), '{UNKNOWN_DAY}')"
-_MICROTIME: Final = "coalesce(strftime({}(\"time\"), '%Y-%m-%dT%H:%M:%S.%fZ'), '')"
-_ABOUT: Final = (
-    f'count(*), coalesce(sum(octet_length("event") + 1), 0), {_MICROTIME.format("min")}, {_MICROTIME.format("max")}'
-)
+_MICROTIME: Final = "coalesce(strftime({}, '%Y-%m-%dT%H:%M:%S.%fZ'), '')"
+_FIRST: Final = _MICROTIME.format('min("time")')
+_LATEST: Final = _MICROTIME.format('max(greatest("time", "stageTime"))')
+"""A request that began before a window may end in it."""
+_ABOUT: Final = f'count(*), coalesce(sum(octet_length("event") + 1), 0), {_FIRST}, {_LATEST}'
 
 
 @dataclass(frozen=True, slots=True)

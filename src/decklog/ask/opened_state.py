@@ -1,0 +1,344 @@
+"""Opened state: what an `opened.OpenStore` knows of its store, brought up to date before each question.
+
+| table | holds |
+|---|---|
+| ``tail`` | the events in journals that stand in no segment (`stored_tail`) |
+| ``begun`` | of segments the rows of requests that do not end in a segment of that day and cluster |
+| ``doubled`` | of segments the rows that stand there another time |
+
+What segments hold never changes, so both of theirs are made once for a day, when a question first comes to it. Changes
+are transactions; a question reads what was there when it began.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from decklog.ask.stored import Segments, table
+from decklog.ask.stored_tail import Tail
+from decklog.ask.stored_told import KEPT, LAST, LATEST, PLACE, READ, columns, same_request
+from decklog.errors import DecklogError
+from decklog.store.catalog import COMPACTED
+from decklog.store.columns import microtime
+from decklog.store.parquet import UNKNOWN_DAY
+from decklog.store.view import READING, View
+from decklog.store.view import view as look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from decklog.disk import Disk
+    from decklog.sources.record import Coverage
+    from decklog.store.catalog import Segment
+
+_TRIES: Final = 5
+_ROW: Final = columns((*KEPT, *PLACE))
+_NO_VIEW: Final = View(Path(), (), ())
+
+
+class TooSlowError(DecklogError):
+    """The question took longer than its deadline."""
+
+
+class Current:
+    """The store as one question sees it."""
+
+    def __init__(
+        self,
+        cursor: Any,
+        view: View,
+        groups: Sequence[str],
+        limit: _Deadline,
+        *,
+        tail: bool,
+        doubled: bool,
+        where: str,
+    ) -> None:
+        self.cursor = cursor
+        self.view = view
+        self.has_tail = tail
+        self._groups = groups
+        self._doubled = doubled
+        self._where = where
+        """Of the tail, which clusters are asked for."""
+        self.check = limit.check
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run SQL of ours. Raises TooSlowError."""
+        self.check()
+        found: list[tuple[Any, ...]] = self.cursor.execute(sql, list(values)).fetchall()
+        return found
+
+    def told(self, segments: Sequence[Segment] | None = None) -> str:
+        """Write the table of the rows that stand for requests; of `segments` those that are given."""
+        chosen = self.view.segments if segments is None else segments
+        parts = []
+        if chosen:
+            parts.append(f"SELECT {_ROW} FROM {table(self.view, chosen)} WHERE {READ} AND {LAST}{self._once()}")  # noqa: S608  # because: our own words, here and below
+        if self.has_tail:
+            parts.append(f"SELECT {_ROW} FROM tail WHERE {READ} AND {LAST}{self._where}")  # noqa: S608  # because: the same
+        parts += self._under_way()
+        return f"({' UNION ALL '.join(parts)})" if parts else f"(SELECT {_ROW} FROM tail WHERE FALSE)"  # noqa: S608  # because: the same
+
+    def _once(self) -> str:
+        if not self._doubled:
+            return ""
+        return " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
+
+    def _under_way(self) -> Iterator[str]:
+        parts = []
+        if self._groups:
+            names = ", ".join("'{}'".format(name.replace("'", "''")) for name in self._groups)
+            parts.append(f"SELECT {_ROW} FROM begun WHERE part IN ({names})")  # noqa: S608  # because: the same
+        if self.has_tail:
+            parts.append(f"SELECT {_ROW} FROM tail WHERE {READ} AND NOT superseded AND NOT {LAST}{self._where}")  # noqa: S608  # because: the same
+        if not parts:
+            return
+        ended = f" WHERE NOT EXISTS (SELECT 1 FROM tail e WHERE {LAST} AND {same_request('e', 'b')})"  # noqa: S608  # because: the same
+        yield (
+            f"SELECT {_ROW} FROM ({' UNION ALL '.join(parts)}) b"  # noqa: S608  # because: the same
+            f"{ended if self.has_tail else ''} QUALIFY {LATEST}"
+        )
+
+    def cover(self, coverage: Coverage) -> None:
+        """Say what is searched."""
+        Segments(self.view, (), self.cursor, Path()).cover(coverage, undecoded=False)
+        self.cover_tail(coverage)
+
+    def cover_tail(self, coverage: Coverage) -> None:
+        """Say what is searched of journals."""
+        names = {str(journal.path): 0 for journal in self.view.journals}
+        coverage.files += names
+        if self.has_tail:
+            sql = (
+                f'SELECT count(*), coalesce(sum(size + 1), 0), min("stageTime"), max("stageTime") FROM {self.events()}'  # noqa: S608  # because: the same
+            )
+            lines, size, first, last = self.rows(sql)[0]
+            coverage.lines += lines
+            coverage.size_bytes += int(size)
+            for moment in filter(None, (first, last)):
+                coverage.stretch(microtime(moment))
+
+    def events(self) -> str:
+        """Write the table of all rows of journals, with where their lines stand."""
+        return f"(SELECT * FROM tail WHERE TRUE{self._where})"  # noqa: S608  # because: the same
+
+
+class State:
+    """DuckDB, and what was read."""
+
+    def __init__(self, store: Path, disk: Disk, *, threads: int, memory_mb: int) -> None:
+        self._store = store
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._folder = TemporaryDirectory(prefix="decklog-open-")
+        folder = Path(self._folder.name)
+        settings: dict[str, Any] = {
+            "memory_limit": f"{memory_mb}MB",
+            "threads": threads,
+            "temp_directory": str(folder / "spilled"),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        }
+        self._connection = duckdb.connect(":memory:", config=settings)
+        self._run = self._connection.execute
+        self._run("SET TimeZone = 'UTC'")
+        self._run("SET parquet_metadata_cache = true")
+        self._tail = Tail(self._run, disk, folder)
+        self._run(f"CREATE TABLE begun AS SELECT {_ROW}, '' AS part FROM tail LIMIT 0")  # noqa: S608  # because: our own words
+        self._run("CREATE TABLE doubled (part VARCHAR, filename VARCHAR, file_row_number BIGINT)")
+        self._view = _NO_VIEW
+        self._made: dict[str, tuple[int, ...]] = {}
+        """Part → its segments, for which the tables were made."""
+        self._doubled: set[str] = set()
+        """Parts with rows that stand there another time."""
+
+    def close(self) -> None:
+        """Let go of DuckDB."""
+        self._connection.close()
+        self._folder.cleanup()
+
+    @contextmanager
+    def current(
+        self, since: str | None, until: str | None, cluster: str | None, deadline_s: float | None
+    ) -> Iterator[Current]:
+        """Give the store as it is. Raises DecklogError, also within; TooSlowError."""
+        limit = _Deadline(deadline_s)
+        cursor = self._connection.cursor()
+        limit.watch(cursor)
+        try:
+            yield self._current(cursor, since, until, cluster, limit)
+        except (duckdb.Error, RuntimeError) as error:
+            limit.check()
+            words = " ".join(str(error).split("\n\n")[0].split())[:300]
+            raise DecklogError(
+                f"a segment of {self._store} cannot be read ({words}): decklog store check names the damage"
+            ) from error
+        finally:
+            limit.cancel()
+            cursor.close()
+
+    def _current(
+        self, cursor: Any, since: str | None, until: str | None, cluster: str | None, limit: _Deadline
+    ) -> Current:
+        with self._lock:
+            self._refresh()
+            view = self._view.within(since, until, cluster)
+            parts = {_part(segment): None for segment in view.segments}
+            for part in parts:
+                self._prepare(part)
+            cursor.execute("BEGIN")
+            has_tail = bool(cursor.execute("SELECT 1 FROM tail LIMIT 1").fetchall())
+            return Current(
+                cursor,
+                view,
+                list(parts),
+                limit,
+                tail=has_tail,
+                doubled=not self._doubled.isdisjoint(parts),
+                where=_cluster(cluster),
+            )
+
+    # Bringing up to date
+
+    def _refresh(self) -> None:
+        for _ in range(_TRIES):
+            view = look(self._store, self._disk)
+            self._run("BEGIN")
+            try:
+                self._follow(view)
+                self._run("COMMIT")
+            except BaseException as error:
+                self._run("ROLLBACK")
+                self._tail.reset()
+                self._view = _NO_VIEW
+                if not isinstance(error, FileNotFoundError):
+                    raise
+            else:
+                self._view = view
+                return
+        raise DecklogError(f"the journals of {self._store} change faster than they can be read: ask again")
+
+    def _follow(self, view: View) -> None:
+        self._tail.forget(view.journals)
+        known = {segment.id for segment in self._view.segments}
+        fresh = [segment for segment in view.segments if segment.id not in known]
+        if fresh and self._tail.lines:
+            self._settle("tail", view, fresh)
+        if self._tail.grow(view.journals):
+            days = {
+                str(row[0]) for row in self._run("SELECT DISTINCT strftime(\"time\", '%Y-%m-%d') FROM fresh").fetchall()
+            }
+            near = [segment for segment in view.segments if segment.day in days or segment.day == UNKNOWN_DAY]
+            if near:
+                self._settle("fresh", view, near)
+            self._tail.accept()
+
+    def _settle(self, rows: str, view: View, segments: Sequence[Segment]) -> None:
+        """Strike out of rows of journals what stands in segments, and mark the stages of requests that end there."""
+        sealed = table(view, segments)
+        self._run(f'DELETE FROM {rows} WHERE "identity" IN (SELECT "identity" FROM {sealed})')  # noqa: S608  # because: the same
+        if self._run(f"SELECT 1 FROM {rows} WHERE NOT {LAST} AND NOT superseded LIMIT 1").fetchall():  # noqa: S608  # because: the same
+            self._run(
+                f"UPDATE {rows} b SET superseded = TRUE WHERE NOT {_of('b')} AND EXISTS"  # noqa: S608  # because: the same
+                f" (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND {same_request('e', 'b')})"
+            )
+
+    def _prepare(self, part: str) -> None:
+        """Make the tables for the segments of a day and cluster, unless that was done."""
+        segments = [segment for segment in self._view.segments if _part(segment) == part]
+        ids = tuple(segment.id for segment in segments)
+        if self._made.get(part) == ids:
+            return
+        sealed = table(self._view, segments)
+        self._run("BEGIN")
+        try:
+            self._run("DELETE FROM begun WHERE part = ?", [part])
+            self._run("DELETE FROM doubled WHERE part = ?", [part])
+            is_doubled = False
+            if any(segment.kind != COMPACTED for segment in segments):
+                is_doubled = self._find_doubles(part, sealed)
+            self._find_begun(part, sealed, doubled=is_doubled)
+            self._run("COMMIT")
+        except BaseException:
+            self._run("ROLLBACK")
+            raise
+        self._made[part] = ids
+        (self._doubled.add if is_doubled else self._doubled.discard)(part)
+
+    def _find_doubles(self, part: str, sealed: str) -> bool:
+        twice = f'SELECT "identity" FROM {sealed} GROUP BY "identity" HAVING count(*) > 1'  # noqa: S608  # because: the same
+        self._run(
+            "INSERT INTO doubled SELECT ?, filename, file_row_number FROM"  # noqa: S608  # because: the same
+            f' (SELECT filename, file_row_number FROM {sealed} WHERE "identity" IN ({twice}) QUALIFY row_number() OVER'
+            ' (PARTITION BY "identity" ORDER BY filename, file_row_number) > 1)',
+            [part],
+        )
+        return bool(self._run("SELECT 1 FROM doubled WHERE part = ? LIMIT 1", [part]).fetchall())
+
+    def _find_begun(self, part: str, sealed: str, *, doubled: bool) -> None:
+        once = " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
+        self._run(
+            f"INSERT INTO begun SELECT {_ROW}, ? FROM {sealed} b WHERE {READ} AND NOT {LAST}{once if doubled else ''}"  # noqa: S608  # because: the same
+            f" AND NOT EXISTS (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND {same_request('e', 'b')})",
+            [part],
+        )
+
+
+class _Deadline:
+    """When an answer has to be there; None: whenever."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+        self._timer: threading.Timer | None = None
+
+    def watch(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Interrupt what runs there then."""
+        if self._seconds is not None:
+            self._timer = threading.Timer(self._seconds, cursor.interrupt)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def check(self) -> None:
+        """Raise TooSlowError, if it has passed."""
+        if time.monotonic() >= self._end:
+            raise TooSlowError(
+                f"the store was asked for more than can be found in {self._seconds:g} s: ask for less"
+            ) from None
+
+    def cancel(self) -> None:
+        """Interrupt nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _part(segment: Segment) -> str:
+    return f"{segment.day}/{segment.cluster}"
+
+
+def _of(alias: str) -> str:
+    return LAST.replace('"stage"', f'{alias}."stage"').replace('"user"', f'{alias}."user"')
+
+
+def _cluster(cluster: str | None) -> str:
+    quoted = (READING if cluster is None else cluster).replace("'", "''")
+    return f" AND \"cluster\" {'<>' if cluster is None else '='} '{quoted}'"
+
+
+def parts_by_day(segments: Sequence[Segment]) -> list[list[Segment]]:
+    """Give the segments day by day, the newest first; those of no known day last."""
+    days = [list(group) for _, group in groupby(segments, lambda segment: segment.day)]
+    return sorted(days, key=lambda day: (day[0].day != UNKNOWN_DAY, day[0].day), reverse=True)
