@@ -5,6 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import select
+import signal
+import subprocess
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -14,6 +19,7 @@ from click.testing import CliRunner
 from msgspec import Raw
 
 from ask.logs import event, log, ref
+from cli.running import PROGRAM
 from decklog.audit.event import Status, User
 from decklog.audit.wire import encode_event
 from decklog.cli import decklog
@@ -283,3 +289,48 @@ def test_sources_are_files_directories_globs_and_several(audit_log: Path, tmp_pa
     several = CliRunner().invoke(decklog, ["top"], env={"DECKLOG_SOURCE": f"{tmp_path}/a.log:{tmp_path}/b.log"})
     assert "2 files" in several.stderr
     assert "FILE|DIR|GLOB|-" in ask("top", "--help").stdout
+
+
+LONG: Final = "select sum(sqrt(a.line * b.line) + length(a.requestURI || b.requestURI)) from events a" + "".join(
+    f", events {name}" for name in ("b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m")
+)
+
+
+def test_ctrl_c_ends_a_query_that_is_busy(tmp_path: Path) -> None:
+    """At once, with code 130, and what was on disk for it is gone."""
+    path = log(tmp_path / "audit.log", *(event(audit_id=str(number)) for number in range(200)))
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    command = [*PROGRAM, "sql", LONG, str(path), "--timeout", "600"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
+        deadline = time.monotonic() + 30
+        while not list(folder.rglob("log.duckdb")) and time.monotonic() < deadline:
+            select.select([], [], [], 0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert not list(folder.iterdir())
+
+
+def test_a_query_is_bounded_in_time_memory_and_rows(tmp_path: Path) -> None:
+    """Past a bound it is said which, and how to have more."""
+    path = log(tmp_path / "audit.log", *(event(audit_id=str(number)) for number in range(300)))
+    late = ask_sql(LONG, path, "--timeout", "0.5")
+    assert (late.exit_code, "--timeout" in late.stderr) == (2, True)
+    big = ask_sql("select list(a.requestURI) from events a, events b, events c", path, "--memory-mb", "600")
+    assert (big.exit_code, "--memory-mb" in big.stderr) == (2, True)
+    cut = ask_sql("select auditID from events", path, "--limit", "2", "-o", "json")
+    assert (len(json.loads(cut.stdout)["rows"]), "more than 2 rows" in cut.stderr) == (2, True)
+
+
+def test_columns_of_one_name_are_told_apart_and_false_is_false(tmp_path: Path) -> None:
+    """In JSON and CSV each column has a name of its own; a NULL alone is empty."""
+    path = log(tmp_path / "audit.log", event())
+    sql = "select 1 a, 2 a, false b, null c, -3 d from events"
+    (row,) = json.loads(ask_sql(sql, path, "-o", "json").stdout)["rows"]
+    assert row == {"a": 1, "a:1": 2, "b": False, "c": None, "d": -3}
+    assert ask_sql(sql, path, "-o", "csv").stdout == "a,a:1,b,c,d\n1,2,false,,-3\n"
+
+
+def ask_sql(sql: str, *args: object) -> Result:
+    return CliRunner().invoke(decklog, ["sql", sql, *map(str, args)])

@@ -175,11 +175,13 @@ class Tables:
 
 @contextmanager
 def tables(*, memory_mb: int = MEMORY_MB, threads: int = 2) -> Iterator[Tables]:
-    """Give an empty database; it is gone afterwards."""
+    """Give an empty database; it is gone afterwards. What DuckDB cannot do becomes a DecklogError."""
     with TemporaryDirectory(prefix="decklog-sql-") as folder:
         made = Tables(Path(folder), memory_mb, threads)
         try:
             yield made
+        except duckdb.Error as error:
+            raise DecklogError(f"SQL: {_words(error)}") from error
         finally:
             made.close()
 
@@ -242,6 +244,8 @@ def mentions(sql: str, names: Iterable[str]) -> bool:
 
 def _words(error: BaseException) -> str:
     """Give the first paragraph of DuckDB's message, and where in the text it is."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return "the memory is not enough: ask for less, or give more with --memory-mb"
     return " ".join(str(error).split("\n\nLINE")[0].split())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ from decklog.cli.table import Column
 from decklog.sources.places import find
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from decklog.ask.duck import Answer
     from decklog.cli.searching import Search
 
@@ -63,7 +66,7 @@ def _columns_help() -> str:
     help="For the query, after the log has been read.",
 )
 @click.option(
-    "--memory-mb", default=700, show_default=True, metavar="MB", type=click.IntRange(min=100), help="For DuckDB."
+    "--memory-mb", default=700, show_default=True, metavar="MB", type=click.IntRange(min=600), help="For DuckDB."
 )
 @search_options(tuple(name for name in FORMATS if name != "name"))
 def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int) -> None:
@@ -83,11 +86,24 @@ def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int
             stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
             places = find(search.files, stdin, rotated=search.rotated)
             filled.load(places, bodies=bodies, since=search.since, until=search.until, processes=processes)
-        answer = duck.ask(filled, sql, max_rows=limit, timeout_s=timeout)
+        answer = _interruptible(
+            lambda: duck.ask(filled, sql, max_rows=limit, timeout_s=timeout), filled.connection.interrupt
+        )
     _print(asking, answer)
     if answer.cut:
         tell(f"there are more than {limit:,} rows: --limit shows more")
     asking.conclude(found=bool(answer.rows))
+
+
+def _interruptible(ask: Callable[[], Answer], stop: Callable[[], None]) -> Answer:
+    """Ask in a thread of its own: DuckDB, while it is busy, would let Ctrl-C wait for the end of the query."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        try:
+            return asked.result()
+        except KeyboardInterrupt:
+            stop()
+            raise
 
 
 def _print(asking: Asking, answer: Answer) -> None:
