@@ -107,14 +107,15 @@ def test_a_command_lines_audit_flags_are_read(words: list[str], flags: dict[str,
 
 
 def test_processes_are_told_by_their_program(tmp_path: Path) -> None:
-    """Only kube-apiserver counts; what is not a process, or has ended, is passed over."""
-    assert runs({}, tmp_path / "none") is None
+    """Only kube-apiserver counts, with the new flags or the old; another cluster's says nothing."""
+    assert runs({}, {}, tmp_path / "none") is None
     for pid, line in (("1", b"init\0"), ("x", b""), ("7", b"")):
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "cmdline").write_bytes(line)
     (tmp_path / "8").mkdir()
-    assert runs({}, tmp_path) is None
+    assert runs({}, {}, tmp_path) is None
     (tmp_path / "8" / "cmdline").write_bytes(b"/usr/bin/kube-apiserver\0--audit-log-path=/a\0--v=1\0")
-    assert runs({"--audit-log-path": "/a"}, tmp_path) is True
-    assert runs({"--audit-log-path": "/b"}, tmp_path) is False
-    assert runs({}, tmp_path) is False
+    there, other = {"--audit-log-path": "/a"}, {"--audit-log-path": "/b"}
+    assert runs(there, {}, tmp_path) is True
+    assert runs(other, there, tmp_path) is False
+    assert runs(other, {}, tmp_path) is None

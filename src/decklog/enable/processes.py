@@ -14,18 +14,19 @@ _PROGRAM: Final = b"kube-apiserver"
 _PREFIX: Final = "--audit-"
 
 
-def runs(flags: Mapping[str, str], proc: Path) -> bool | None:
+def runs(flags: Mapping[str, str], others: Mapping[str, str], proc: Path) -> bool | None:
     """Whether a kube-apiserver runs whose audit flags are just these (of other flags nothing is asked).
 
-    None: none is seen at all, because it runs elsewhere, or its processes are hidden from us, or it is down.
+    False: none does, but one with the flags of `others`. None: neither is seen, because it runs elsewhere, or its
+    processes are hidden from us, or it is down; an API server of another cluster says nothing.
     """
-    wanted = {name: value for name, value in flags.items() if name.startswith(_PREFIX)}
-    seen = False
-    for words in _command_lines(proc):
-        seen = True
-        if audit_flags(words[1:]) == wanted:
-            return True
-    return False if seen else None
+    wanted, unwanted = _audit(flags), _audit(others)
+    seen = [audit_flags(words[1:]) for words in _command_lines(proc)]
+    return True if wanted in seen else False if unwanted in seen else None
+
+
+def _audit(flags: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in flags.items() if name.startswith(_PREFIX)}
 
 
 def audit_flags(words: list[str]) -> dict[str, str]:

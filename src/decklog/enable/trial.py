@@ -4,8 +4,7 @@
 |---|---|---|
 | finds the new API server ready | the new manifest | done |
 | finds it not ready in time | the old manifest, put back by `undo` | it is waited for, and told whether it serves |
-| is interrupted (Ctrl-C) | the new manifest | `--undo` restores the old one, `--wait` waits on |
-| is killed | the new manifest, marked as not yet seen to serve | the next run says so; `--undo` restores the old |
+| is interrupted, or killed | what `watchdog` leaves: the old manifest | run again |
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from decklog.enable.server_access import ServerAccess
 
 _LOOK_S: Final = 0.25
-_PREFIX: Final = "--audit-"
 
 
 class Waited(Struct, frozen=True):
@@ -64,6 +62,7 @@ class Trial:
 
     def __init__(
         self,
+        pod: StaticPod,
         server: ServerAccess,
         root: Path,
         disk: Disk,
@@ -71,6 +70,7 @@ class Trial:
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = POLL_S,
     ) -> None:
+        self._pod = pod
         self.server = server
         self.before = before
         """What the API server answered before anything was written."""
@@ -83,7 +83,7 @@ class Trial:
 
     def wait(self, pod: StaticPod, timeout_s: float, tell: Callable[[str], None]) -> Waited:
         """Wait until the API server of this manifest serves, or `timeout_s` have passed."""
-        verdict = asyncio.run(self._wait(pod, timeout_s, tell))
+        verdict = asyncio.run(self._wait(pod, self._pod, timeout_s, tell))
         if verdict.ready:
             return Waited(ready=True, text=verdict.says, sure=verdict.sure)
         return Waited(ready=False, text=verdict.says, output=self._output(pod))
@@ -104,7 +104,7 @@ class Trial:
         if not self.before.serves:
             text = f"{waited.text}; the old manifest is back (its API server did not serve before, either)"
             return Waited(ready=False, text=text, output=waited.output)
-        again = asyncio.run(self._wait(old, timeout_s, tell))
+        again = asyncio.run(self._wait(old, pod, timeout_s, tell))
         came = "and serves" if again.ready else f"but is not seen to serve yet ({again.says})"
         return Waited(ready=False, text=f"{waited.text}; the old manifest is back, {came}", output=waited.output)
 
@@ -129,15 +129,14 @@ class Trial:
 
     # Waiting.
 
-    async def _wait(self, pod: StaticPod, timeout_s: float, tell: Callable[[str], None]) -> Verdict:
-        flags = {name: value for name, value in pod.values.items() if name.startswith(_PREFIX)}
+    async def _wait(self, pod: StaticPod, other: StaticPod, timeout_s: float, tell: Callable[[str], None]) -> Verdict:
         async with self.server.open() as access:
             start = self._clock()
             watch = Watch(start, timeout_s, self.latest)
             while True:
                 self.latest = await readyz(access)
                 now = self._clock()
-                verdict = watch.take(now, self.latest, runs(flags, self._root / "proc"))
+                verdict = watch.take(now, self.latest, runs(pod.values, other.values, self._root / "proc"))
                 if verdict is not None:
                     return verdict
                 tell(f"waiting for the API server, {now - start:.0f} s of {timeout_s:.0f}: it {self.latest.says}")
@@ -216,7 +215,7 @@ def begin(
     before = asyncio.run(_once(server))
     if before.state is State.UNTRUSTED:
         raise DecklogError(f"{server.says}: it {before.says}: give --kubeconfig FILE with the right CA and address")
-    return Trial(server, root, disk, before, poll_s=poll_s)
+    return Trial(pod, server, root, disk, before, poll_s=poll_s)
 
 
 async def _once(server: ServerAccess) -> Answer:
