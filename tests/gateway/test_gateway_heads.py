@@ -30,7 +30,7 @@ HASTY = replace(GatewayOptions(), head_timeout_s=0.2, idle_timeout_s=0.2, body_g
 @pytest.fixture(autouse=True)
 def _without_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that is refused gets a second to read why; hundreds of them would make the tests minutes long."""
-    monkeypatch.setattr("decklog.gateway.client._LINGER_S", 0.02)
+    monkeypatch.setattr("decklog.doorway._LINGER_S", 0.02)
 
 
 @pytest.mark.parametrize(("sent", "code"), REFUSED.values(), ids=REFUSED)

@@ -5,7 +5,6 @@ import gzip
 import os
 import random
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -312,8 +311,9 @@ def test_connections_are_bounded(tmp_path: Path) -> None:
             assert (await clients[0].answer("POST")).code == 200
             for client in clients:
                 client.writer.close()
-            running.receiver.options = replace(running.receiver.options, max_connections_per_address=1)
             await until(lambda: running.receiver.connections == 0)
+        setting = Setting(options=ReceiverOptions(max_connections_per_address=1))
+        async with receiving(tmp_path, setting) as running:
             first, second = await running.client(), await running.client()
             await until(lambda: running.counters.refused["too-many-of-one-address"] == 1)
             for client in (first, second):

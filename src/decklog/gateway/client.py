@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from decklog import doorway
 from decklog.audit.target import ResolveError
 from decklog.gateway import answers
 from decklog.gateway.certificate import shown_by
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _WAITING_LIMIT: Final = 64 * 1024
 """Bytes of later requests that wait before the client is not read any more."""
-_LINGER_S: Final = 1.0
-"""How long a connection that is given up is still read, so that its last answer is not lost in a reset."""
 _BODY_RATE: Final = 1024
 """Bytes a second that a body has to come with, once its grace is over."""
 
@@ -213,13 +212,10 @@ class ClientConnection(asyncio.Protocol):
         self._turn.send()
         self.closes = True
         self._since = self._gateway.now
-        if self._reading and not self.transport.is_closing():
+        if doorway.close(self.transport, linger=self._reading):
             self._lingering = True
             self._buffer = b""
             self._hold(paused=False)
-            asyncio.get_running_loop().call_later(_LINGER_S, self.transport.close)
-        else:
-            self.transport.close()
 
     # Reading
 

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from decklog.audit import jsontext
@@ -18,6 +17,7 @@ from decklog.audit.attributes import Attributes, resolve
 from decklog.audit.deliveries import Deliveries, cause_of
 from decklog.audit.headers import origin
 from decklog.audit.target import ResolveError
+from decklog.doorway import Guests, Sockets
 from decklog.gateway.client import ClientConnection
 from decklog.gateway.ending import UNJUDGED
 from decklog.gateway.forwarding import Forwarding
@@ -52,7 +52,6 @@ REFUSED: Final = "decklog/refused"
 _BLOCK: Final = 4096
 """Random bytes that are asked for at a time."""
 _SWEEP_S: Final = 1.0
-_BACKLOG: Final = 4096
 _CUT_S: Final = 0.5
 """How long to wait until connections that were cut are gone: a turn or two of the loop."""
 _SHOWN: Final = 8192
@@ -132,11 +131,8 @@ class Gateway:
         """The loop's time, as of the last sweep: good enough for deadlines of seconds, and free."""
         self._clock = clock
         self._pools = {own: self._pool(access, own=own) for own in (False, True)}
-        self._clients: set[ClientConnection] = set()
-        self._empty = asyncio.Event()
-        """Set when the last client has gone after a stop."""
-        self._by_address: Counter[str] = Counter()
-        self._servers: list[tuple[socket.socket, asyncio.Server]] = []
+        self._clients: Guests[ClientConnection] = Guests(options.max_connections, options.max_connections_per_address)
+        self._sockets = Sockets(lambda: ClientConnection(self), handshake_timeout_s=options.head_timeout_s)
         self._sweeping: asyncio.Task[None] | None = None
         self.deliveries = Deliveries(counters.error_total)
         self.waiting: set[Ending] = set()
@@ -162,25 +158,12 @@ class Gateway:
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Take connections from a bound socket; the socket is the gateway's from here on."""
-        self._servers.append((sock, await self._serve(sock, tls)))
-
-    async def _serve(self, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-        # A duplicate: closing the server must not close the socket that the next one listens on.
         keep_alive(sock)  # what is accepted inherits it
-        return await asyncio.get_running_loop().create_server(
-            lambda: ClientConnection(self),
-            sock=sock.dup(),
-            ssl=tls,
-            backlog=_BACKLOG,
-            # Nothing of ours looks at a connection before its handshake is over.
-            ssl_handshake_timeout=self.options.head_timeout_s if tls is not None else None,
-        )
+        await self._sockets.listen(sock, tls)
 
     async def relisten(self, tls: ssl.SSLContext | None) -> None:
         """Take new connections with another TLS context; those that are open go on as they are."""
-        for place, (sock, server) in enumerate(self._servers):
-            self._servers[place] = (sock, await self._serve(sock, tls))
-            server.close()
+        await self._sockets.relisten(tls)
 
     async def drain(self, grace_s: float) -> None:
         """Stop: no new connections; watches end with a clean last chunk; short requests may finish within `grace_s`.
@@ -188,27 +171,20 @@ class Gateway:
         Tunnels are cut at the end of the grace. Everything is recorded when this returns.
         """
         self.stopping = True
-        for sock, server in self._servers:
-            server.close()
-            sock.close()
-        self._servers.clear()
-        for client in list(self._clients):
+        self._sockets.close()
+        for client in self._clients:
             exchange = client.exchange
             if exchange is None:
                 client.cut(flush=True)
             elif exchange.long_running and not client.tunnel:
                 exchange.stop()
-        if self._clients:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), grace_s)
-        for client in list(self._clients):
+        await self._clients.gone(grace_s)
+        for client in self._clients:
             if client.exchange is not None:
                 client.exchange.stop()
-        for client in list(self._clients):
+        for client in self._clients:
             client.cut()
-        if self._clients:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), _CUT_S)
+        await self._clients.gone(_CUT_S)
         for waiting in list(self.waiting):
             try:
                 waiting.give_up()
@@ -228,7 +204,7 @@ class Gateway:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self.now = now = self._clock()
-            for client in list(self._clients):
+            for client in self._clients:
                 try:
                     client.sweep(now)
                 except Exception as error:  # noqa: BLE001  # because: one connection must not end the deadlines of all
@@ -247,29 +223,18 @@ class Gateway:
         """Count a connection in, unless there are too many; none any more when its handshake outlasts a stop."""
         if self.stopping:
             return False
-        options = self.options
-        if len(self._clients) >= options.max_connections:
+        if self._clients.is_full:
             self.counters.refused_connections["too-many"] += 1
             return False
-        if options.max_connections_per_address:
-            if self._by_address[client.peer] >= options.max_connections_per_address:
-                self.counters.refused_connections["too-many-of-one-address"] += 1
-                return False
-            self._by_address[client.peer] += 1
+        if self._clients.has_share(client):
+            self.counters.refused_connections["too-many-of-one-address"] += 1
+            return False
         self._clients.add(client)
         return True
 
     def forget_client(self, client: ClientConnection) -> None:
         """Count it out."""
-        if client not in self._clients:
-            return
         self._clients.discard(client)
-        if self.stopping and not self._clients:
-            self._empty.set()
-        if self.options.max_connections_per_address:
-            self._by_address[client.peer] -= 1
-            if self._by_address[client.peer] <= 0:
-                del self._by_address[client.peer]
 
     def pool(self, *, own_certificate: bool) -> Pool:
         """Give the pool of connections that bear our own certificate, or of those that bear none."""

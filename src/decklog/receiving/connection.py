@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from decklog import doorway
 from decklog.http1 import CHUNKED, END, Chunks, HeadError
 from decklog.receiving.bodies import Body
 from decklog.receiving.refusals import CONTINUE, TAKEN, TAKEN_LAST, RefusedError, render
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _WAITING_LIMIT: Final = 64 * 1024
 """Bytes of a later request that wait before the sender is not read any more."""
-_LINGER_S: Final = 1.0
 _BODY_RATE: Final = 1024
 """Bytes a second that a body has to come with, once its grace is over."""
 _TYPES: Final = frozenset({b"", b"application/json", b"text/json", b"application/vnd.api+json"})
@@ -298,12 +298,9 @@ class SenderConnection(asyncio.Protocol):
 
     def _finish(self, *, linger: bool) -> None:
         """Close; a sender that is still sending gets a moment to read the answer first."""
-        if linger and not self.transport.is_closing():
+        if doorway.close(self.transport, linger=linger):
             self._lingering = True
             self._hold(paused=False)
-            asyncio.get_running_loop().call_later(_LINGER_S, self.transport.close)
-        else:
-            self.transport.close()
 
     # Deadlines: looked at once a second, which costs a request nothing
 

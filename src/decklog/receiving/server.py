@@ -14,9 +14,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from decklog.doorway import Guests, Sockets
 from decklog.errors import DecklogError
 from decklog.http1 import Heads
 from decklog.receiving.behind import Behind
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     """Stores events, a line each; they are synced when it returns. Raises OSError or DecklogError."""
 
 _SWEEP_S: Final = 1.0
-_BACKLOG: Final = 4096
 _HANDSHAKE_S: Final = 10.0
 _LARGE_AT_ONCE: Final = 1
 """Bodies in files that are taken apart at the same time: each may need several times the memory of its largest item."""
@@ -87,11 +86,11 @@ class Receiver:
         self._clock = clock
         self._clock_ns = clock_ns
         self._refusals = Refusals(clock)
-        self._connections: set[SenderConnection] = set()
-        self._by_address: Counter[str] = Counter()
-        self._empty = asyncio.Event()
+        self._connections: Guests[SenderConnection] = Guests(
+            options.max_connections, options.max_connections_per_address
+        )
+        self._sockets = Sockets(lambda: SenderConnection(self), handshake_timeout_s=_HANDSHAKE_S)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._servers: list[tuple[socket.socket, asyncio.Server]] = []
         self._storing: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
         self._behind = Behind(quarantine, self._keep_counted, self.taken_apart)
@@ -109,24 +108,12 @@ class Receiver:
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Take connections from a bound socket; the socket is the receiver's from here on."""
-        self._servers.append((sock, await self._serve(sock, tls)))
-
-    async def _serve(self, sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-        # A duplicate: closing the server must not close the socket that the next one listens on.
-        return await asyncio.get_running_loop().create_server(
-            lambda: SenderConnection(self),
-            sock=sock.dup(),
-            ssl=tls,
-            backlog=_BACKLOG,
-            ssl_handshake_timeout=_HANDSHAKE_S if tls is not None else None,
-        )
+        await self._sockets.listen(sock, tls)
 
     async def relisten(self, tls: ssl.SSLContext | None) -> None:
         """Take connections with another TLS context; those that are open end with their present request."""
-        for place, (sock, server) in enumerate(self._servers):
-            self._servers[place] = (sock, await self._serve(sock, tls))
-            server.close()
-        for connection in list(self._connections):
+        await self._sockets.relisten(tls)
+        for connection in self._connections:
             connection.close_soon()
 
     async def drain(self, grace_s: float) -> None:
@@ -135,19 +122,14 @@ class Receiver:
         When this returns, every body that was whole is stored and answered.
         """
         self.stopping = True
-        for sock, server in self._servers:
-            server.close()
-            sock.close()
-        self._servers.clear()
-        for connection in list(self._connections):
+        self._sockets.close()
+        for connection in self._connections:
             if connection.is_idle:
                 connection.close_soon()
-        if self._connections:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), grace_s)
+        await self._connections.gone(grace_s)
         if self._storing:
             await asyncio.wait(self._storing, timeout=grace_s)
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.cut()
         self._behind.stop()
         if self._working is not None:
@@ -162,7 +144,7 @@ class Receiver:
         while True:
             await asyncio.sleep(_SWEEP_S)
             self._look()
-            for connection in list(self._connections):
+            for connection in self._connections:
                 try:
                     connection.sweep(self.now)
                 except Exception:
@@ -183,12 +165,10 @@ class Receiver:
 
     def admit(self, connection: SenderConnection) -> bool:
         """Count a connection in. One that is idle makes room; where none is, or an address has its share, no."""
-        options = self.options
-        limit = options.max_connections_per_address
-        if limit and self._by_address[connection.peer] >= limit:
+        if self._connections.has_share(connection):
             self.counters.refused["too-many-of-one-address"] += 1
             return False
-        if len(self._connections) >= options.max_connections:
+        if self._connections.is_full:
             idle = min(self._connections, key=lambda other: other.idle_since)
             if not idle.is_idle:
                 self.counters.refused["too-many-connections"] += 1
@@ -197,19 +177,11 @@ class Receiver:
             idle.cut()
             self.forget(idle)
         self._connections.add(connection)
-        self._by_address[connection.peer] += 1
         return True
 
     def forget(self, connection: SenderConnection) -> None:
         """Count it out."""
-        if connection not in self._connections:
-            return
         self._connections.discard(connection)
-        self._by_address[connection.peer] -= 1
-        if self._by_address[connection.peer] <= 0:
-            del self._by_address[connection.peer]
-        if self.stopping and not self._connections:
-            self._empty.set()
 
     def check_room(self) -> None:
         """Raise RefusedError while the disk is almost full."""
