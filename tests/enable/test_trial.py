@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from decklog.enable.trial import Trial, begin
 from decklog.errors import DecklogError
 from enable.control_plane import AUDIT, node, output, pod, process, server_flags
 from enable.scripted_server import CLOSED, ScriptedServer
+from store.filled_store import fill, line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -261,6 +263,25 @@ def test_output_of_the_container_is_searched_for_a_log_on_stdout(tmp_path: Path)
         proved = on.begin().prove(new, 10, nothing)
     assert proved.found
     assert f"the container's output {log}" in proved.text
+
+
+def test_a_receivers_store_is_searched(tmp_path: Path) -> None:
+    """Where events go to a receiver, its event is found in the receiver's store when it has come."""
+    store = tmp_path / "store"
+    fill(store, [line(1)])
+    with ScriptedServer([200]) as server:
+        on = Node(tmp_path, server)
+
+        def receive(_: str) -> None:
+            if not (store / "journal" / "two").exists():
+                come = line(2).replace(b"id-2", server.requests[-1][1]["Audit-ID"].encode())
+                thread = Thread(target=fill, args=(store, [come]), kwargs={"writer": "two"})  # it runs a loop, too
+                thread.start()
+                thread.join()
+
+        proved = on.begin().prove(on.new, 10, receive, store)
+    assert proved.found
+    assert f"by alice (answer 404) is recorded at Metadata in the store {store}" in proved.text
 
 
 def test_a_webhook_alone_needs_the_store(tmp_path: Path) -> None:
