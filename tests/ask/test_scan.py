@@ -20,8 +20,8 @@ from decklog.ask.parts import Sizes
 from decklog.ask.requests import merge
 from decklog.ask.scan import scan
 from decklog.ask.sifting import HEAD
-from decklog.audit.event import Stage
-from decklog.audit.query import Pattern, Query, ResourcePattern
+from decklog.audit.event import Stage, Status
+from decklog.audit.query import CodePattern, Pattern, Query, ResourcePattern
 from decklog.audit.wire import encode_line
 from decklog.sources.places import find
 from decklog.sources.reader import read
@@ -81,6 +81,9 @@ FIELDS = {
     "groups": patterns(*hostile.USERS),
     "user_agents": patterns(*hostile.AGENTS),
     "audit_ids": patterns(*hostile.IDS),
+    "codes": st.lists(st.sampled_from(("200", "403", "-403", "000", "4xx")), min_size=1, max_size=2).map(
+        lambda some: tuple(map(CodePattern.parse, some))
+    ),
     "paths": patterns("/healthz", "/web"),
     "stages": patterns(*hostile.STAGES),
     "texts": st.lists(st.sampled_from(("web", "<3>", "wéb<", 'quo"te', "\n")), min_size=1, max_size=2).map(tuple),
@@ -137,7 +140,7 @@ CLUSTER_WIDE = [
     event(audit_id="3", verb="deletecollection", object_ref=ref("deployments", namespace="")),
     event(audit_id="4", verb="deletecollection", object_ref=ref("deployments", namespace="other")),
     event(audit_id="5", verb="list", object_ref=ref("deployments")),
-    event(audit_id="6", object_ref=ref("deployments", name="web-2")),
+    event(audit_id="6", object_ref=ref("deployments", name="web-2"), response_status=Status(code=409)),
 ]
 PADDING = [event(audit_id=f"padding-{number}", object_ref=ref("pods", "other", "api")) for number in range(50)]
 
@@ -158,6 +161,7 @@ PADDING = [event(audit_id=f"padding-{number}", object_ref=ref("pods", "other", "
             ["11111111-aaaa-4bbb-8ccc-000000000001", "2", "3"],
         ),
         ("an audit ID", Query(audit_ids=(Pattern("4"),)), ["4"]),
+        ("a code", Query(codes=(CodePattern(409, 409),)), ["6"]),
         ("a verb and a user", Query(verbs=(Pattern("list"),), users=(Pattern("alice"),)), ["5"]),
     ],
 )

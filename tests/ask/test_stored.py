@@ -147,7 +147,7 @@ QUESTIONS: dict[str, tuple[Query, list[str]]] = {
     "a verb": (Query(verbs=(Pattern("delete"),)), ["deleted", "refused"]),
     "another one": (Query(verbs=(Pattern("get"),), namespaces=(Pattern("shop"),)), ["read"]),
     "an object and its reach": (Query(names=(Pattern("web"),), reach=True), ["deleted", "refused", "later"]),
-    "a code, which is no needle": (Query(codes=(CodePattern.parse("403"),)), ["refused"]),
+    "a code, which is a number": (Query(codes=(CodePattern.parse("403"),)), ["refused"]),
     "not a user": (Query(users=(Pattern("alice", negated=True),)), ["refused"]),
     "since": (Query(since="2026-03-01T12:00:00.000000Z"), ["later"]),
     "until": (Query(until="2026-03-01T12:00:00.000000Z"), ["deleted", "read", "refused"]),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from decklog.ask.prefilter import hides, is_plain
+from decklog.ask.prefilter import Number, hides, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,12 +68,15 @@ def looking_for(needles: Iterable[bytes], sample: Block) -> Looking:
 def shows(key: Iterable[str], pieces: Iterable[bytes]) -> bool:
     """Tell whether each line that has all texts of `key` as values has one of `pieces`, or hides it."""
     quoted = [f'"{text}"'.encode("utf-8", "surrogatepass") for text in key if '"' not in text]
-    plain = [piece for piece in pieces if is_plain(piece.decode("utf-8", "replace").strip('"'))]
+    texts = [piece for piece in pieces if not isinstance(piece, Number)]
+    plain = [piece for piece in texts if is_plain(piece.decode("utf-8", "replace").strip('"'))]
     return any(piece in text for piece in plain for text in quoted)
 
 
 def _best(one: bytes, known: frozenset[bytes], sample: Block) -> bytes:
     """Choose the piece that costs least, where `known` is looked for anyway."""
+    if isinstance(one, Number):
+        return one
     bare = one.strip(b'"')  # what stands in a name may stand in a URI, too: see `shows`
     windows = (_window(bare, size, known) for size in _LENGTHS if size < len(bare))
     candidates = dict.fromkeys((bare, one, *windows) if bare else (one,))
@@ -103,7 +106,7 @@ def _hits(piece: bytes, sample: Block) -> float:
 
 def _spelled(piece: bytes) -> frozenset[bytes]:
     r"""Give bytes of which one stands in each line that has `piece` with a character spelled by its number."""
-    return frozenset[bytes]().union(*map(_numbers, piece))
+    return frozenset[bytes]() if isinstance(piece, Number) else frozenset[bytes]().union(*map(_numbers, piece))
 
 
 @cache

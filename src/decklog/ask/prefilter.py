@@ -8,7 +8,8 @@ space, the order of keys, keys that come twice and names inside bodies cannot hi
 alone: what they let through too many, decoding drops.
 
 The needles of one query form clauses: of each clause at least one must stand in the line. A field whose wanted patterns
-do not all give a needle (an empty value, ``*``) gives no clause; nor do negations, codes and times.
+do not all give a needle (an empty value, ``*``) gives no clause; nor do negations, classes of codes and times. A code
+is a number, which JSON can spell in other ways, too, but not for us: they are errors.
 """
 
 from __future__ import annotations
@@ -34,6 +35,16 @@ _RUN: Final = re.compile(r"[ !#-%'-.0-;=?-\[\]-~]+")
 """Characters with two spellings only."""
 hides: Final = re.compile(rb"\\u00(?:2[013-57-9a-fA-F]|3[0-9abdfABDF]|[4-7][0-9a-fA-F])").search
 """Finds, in bytes, a character of a needle that is spelled by its number (or what looks like it)."""
+
+
+_BEFORE_NUMBERS: Final = b": \t\r"
+"""One of them stands before the value of a key."""
+
+
+class Number(bytes):
+    """A needle that is no text: nothing in it can be spelled by a number of its own."""
+
+    __slots__ = ()
 
 
 class Sieve(Struct, frozen=True):
@@ -88,6 +99,7 @@ def _clauses(query: Query) -> Iterable[Clause]:
     yield from _clause(query.user_agents)
     yield from _clause(query.audit_ids)
     yield from _clause([Pattern(path.text, prefix=True, negated=path.negated) for path in query.paths])
+    yield from _codes(query)
     yield from _clause(query.stages)
     yield from _clause(query.levels)
     yield from _clause(query.decisions)
@@ -96,6 +108,12 @@ def _clauses(query: Query) -> Iterable[Clause]:
     yield from _clause([_address(term) for term in query.source_ips if not term.negated])
     if query.texts:
         yield tuple(spelled for text in query.texts for spelled in spellings(text))
+
+
+def _codes(query: Query) -> Iterable[Clause]:
+    wanted = [term for term in query.codes if not term.negated]
+    if wanted and all(term.low == term.high != 0 for term in wanted):  # a code of 0 may be left out
+        yield tuple(Number(b"%c%d" % (before, term.low)) for term in wanted for before in _BEFORE_NUMBERS)
 
 
 def _subresource(term: ResourcePattern) -> Pattern | None:
