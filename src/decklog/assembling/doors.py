@@ -100,9 +100,7 @@ class Doors:
             self._announce(line)
 
     def _named(self, line: str, door: Door) -> str:
-        if not self._several:
-            return line
-        return f"{line} ({door.name})" if line.startswith(LISTENING) else f"{door.name}: {line}"
+        return named(line, door.name) if self._several else line
 
     @contextlib.asynccontextmanager
     async def _beside(self, supervisor: Supervisor) -> AsyncIterator[None]:
@@ -150,3 +148,8 @@ class Doors:
         for door, crew in self._crews:
             self._follow_certificates(door, crew)
             door.hung_up(crew)
+
+
+def named(line: str, door: str) -> str:
+    """Say of which door a line is; where it listens stays in front, for those who look for it."""
+    return f"{line} ({door})" if line.startswith(LISTENING) else f"{door}: {line}"

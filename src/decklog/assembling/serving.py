@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from decklog import listen
-from decklog.assembling.doors import Doors
+from decklog.assembling.doors import Doors, named
 from decklog.assembling.gateway import AuditedGateway
 from decklog.assembling.receiver import StoreReceiver
 from decklog.assembling.upkeep import retention_rules, round_of
@@ -48,7 +48,7 @@ class PagesInCrew:
 
     async def work(self, worker: Worker) -> None:
         """Serve."""
-        await WebDoor(self._settings, self._announce_as_web).work(worker)
+        await WebDoor(self._settings, self._announce).work(worker)
 
     async def begin(self) -> None:
         """Nothing is done once."""
@@ -61,9 +61,6 @@ class PagesInCrew:
     def hung_up(self, crew: Crew) -> None:
         """Read the certificate again."""
         crew.tell({"kind": "tls"})
-
-    def _announce_as_web(self, line: str) -> None:
-        self._announce(f"{line} ({self.name})")
 
 
 class Upkeep:
@@ -141,6 +138,11 @@ DOORS: Final[dict[str, Callable[[Any, Callable[[str], None]], Door]]] = {
     "web": PagesInCrew,
 }
 """What can serve, by its section in the configuration: each is made of its settings."""
+
+
+def door_of(name: str, settings: Any, announce: Callable[[str], None]) -> Door:
+    """Make the door of a section; what it tells bears its name. Raises DecklogError for settings that cannot be."""
+    return DOORS[name](settings, lambda line: announce(named(line, name)))
 
 
 def serve(
