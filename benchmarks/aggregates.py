@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.ask import as_installed
 from benchmarks.logs import write
 
 ROUNDS = 3
@@ -48,10 +49,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--log", type=Path)
     arguments = parser.parse_args()
-    if arguments.log:
-        measure(arguments.log, arguments.rounds)
-        return
     with tempfile.TemporaryDirectory(prefix="decklog-bench-") as folder:
+        as_installed(Path(folder))
+        if arguments.log:
+            measure(arguments.log, arguments.rounds)
+            return
         log = Path(folder, "audit.log")
         print(write(log, arguments.events))
         measure(log, arguments.rounds)
