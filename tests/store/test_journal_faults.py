@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +18,13 @@ from backends.faulty_disk import DISK_FULL, IO_ERROR, FaultyDisk
 from decklog.disk import Disk
 from decklog.errors import DecklogError
 from decklog.store import checksums, reading
+from decklog.store.journal import Appended, Journal
+from decklog.store.recent import Recent
 from store.crash_disk import LaxDisk
-from store.journal_peers import items, journal, numbers_in
+from store.journal_peers import CLUSTER, items, journal, numbers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from decklog.store.journal import Journal
+    from collections.abc import Iterable, Iterator
 
 EVENTS = 64
 
@@ -128,6 +129,56 @@ def test_a_disk_that_never_syncs_acknowledges_nothing(tmp_path: Path) -> None:
     assert (len(acknowledged), len(refused)) == (32, EVENTS - 32)
     assert set(disk.failed.values()) == {1}
     assert acknowledged <= set(numbers_in(tmp_path))
+
+
+class WatchedMemory(Recent):
+    """Tells when the second batch has been looked through."""
+
+    def __init__(self) -> None:
+        super().__init__(1000)
+        self.looked = 0
+        self.second = threading.Event()
+
+    def remember(self, keys: Iterable[bytes]) -> list[int]:
+        found = super().remember(keys)
+        self.looked += 1
+        if self.looked == 2:
+            self.second.set()
+        return found
+
+
+class FullAtFirst(LaxDisk):
+    """The first write of lines fails, once `go` is set."""
+
+    def __init__(self, go: threading.Event) -> None:
+        super().__init__()
+        self._go = go
+        self._failed = False
+        self.append = self._append  # type: ignore[assignment]  # because: the real one is no method
+
+    def _append(self, fd: int, data: bytes) -> int:
+        if not self._failed and data.startswith(b"{"):
+            self._failed = True
+            assert self._go.wait(10)
+            raise OSError(DISK_FULL, os.strerror(DISK_FULL))
+        return os.write(fd, data)
+
+
+def test_what_was_double_of_a_batch_that_fails_is_stored(tmp_path: Path) -> None:
+    """Looked through while the same events are being stored, which then fails: it is not taken for stored."""
+
+    async def run() -> None:
+        memory = WatchedMemory()
+        disk = FullAtFirst(memory.second)
+        async with Journal(tmp_path / "journal" / "one", disk, cluster=CLUSTER, recent=memory) as opened:
+            first, second = await asyncio.gather(
+                opened.append(items(range(8))), opened.append(items(range(4, 12))), return_exceptions=True
+            )
+        assert isinstance(first, OSError)
+        assert second == Appended(8, 0)
+
+    asyncio.run(run())
+    assert Counter(numbers_in(tmp_path)) == dict.fromkeys(range(4, 12), 1)
 
 
 class ShortOfMemory(LaxDisk):

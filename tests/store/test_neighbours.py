@@ -48,9 +48,9 @@ async def store(place: Path, writer: str, first: int, segments: int) -> None:
 def known(recent: Recent, numbers: range) -> list[bool]:
     """Tell which are known, without remembering any."""
     keys = [item.identity[:16] for item in items(numbers)]
-    new = recent.remember(keys)
-    recent.forget([key for key, is_new in zip(keys, new, strict=True) if is_new])
-    return [not each for each in new]
+    doubled = set(recent.remember(keys))
+    recent.forget([key for place, key in enumerate(keys) if place not in doubled])
+    return [place in doubled for place in range(len(keys))]
 
 
 def test_the_last_hour_is_remembered_the_newest_first(tmp_path: Path) -> None:

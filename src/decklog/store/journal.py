@@ -1,8 +1,8 @@
 """The journal: append-only lines of one writer, each on the device before it is acknowledged.
 
 A segment is a valid audit log: the events as they came, one a line. That file alone is synced before `append` returns;
-one sync serves all that came while the last one was under way (group commit). What the checksum file beside it holds is
-computed again after a crash.
+one sync serves all that came while the last one was under way (group commit), and the next group is looked through for
+doubles meanwhile. What the checksum file beside it holds is computed again after a crash.
 
 What came before, to this journal or to a neighbour of the same store, is not stored a second time (`decklog.store.
 recent` says how far back), but acknowledged: it is on the device already.
@@ -24,8 +24,9 @@ import errno
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import compress
+from dataclasses import dataclass, field
+from itertools import compress, repeat
+from operator import contains
 from typing import TYPE_CHECKING, Final, Self
 
 from decklog.errors import DecklogError
@@ -51,6 +52,8 @@ SEGMENT_BYTES: Final = 64 << 20
 SEGMENT_AGE_S: Final = 3600.0
 GROUP_BYTES: Final = 16 << 20
 """About how much one sync serves at most; a batch is never parted."""
+_NEWLINES: Final = repeat(ord("\n"))
+_NULS: Final = repeat(0)
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +62,34 @@ logger = logging.getLogger(__name__)
 class _Batch:
     """What one caller waits for."""
 
-    items: Sequence[Item]
+    lines: list[bytes]
+    keys: list[bytes]
     size: int
     done: asyncio.Future[Appended]
+
+
+@dataclass(slots=True)
+class _Group:
+    """What one sync serves."""
+
+    batches: list[_Batch]
+    results: list[Appended] = field(default_factory=list)
+    fresh: list[list[bytes]] = field(default_factory=list)
+    """Lines that are not stored yet, of each batch that has some."""
+    keys: list[bytes] = field(default_factory=list)
+    """Of these."""
+
+    def tell(self) -> None:
+        """Let those who wait know what became of their batches."""
+        for batch, result in zip(self.batches, self.results, strict=True):
+            if not batch.done.done():
+                batch.done.set_result(result)
+
+    def refuse(self, error: Exception) -> None:
+        """Let those who wait know that nothing was stored."""
+        for batch in self.batches:
+            if not batch.done.done():
+                batch.done.set_exception(_copy(error))
 
 
 class Journal:
@@ -97,10 +125,14 @@ class Journal:
         """Closed segments that are to be repaired before anybody may seal them."""
         self._lock = -1
         self._waiting: list[_Batch] = []
+        self._came: asyncio.Future[None] | None = None
+        """Set when a batch comes, if somebody waits for one."""
         self._committing: asyncio.Task[None] | None = None
         self._open = False
         self._files = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        """The thread that does everything with files, hence needs no lock."""
+        """The thread that does everything with this journal's files, hence needs no lock."""
+        self._memory = ThreadPoolExecutor(1, thread_name_prefix="journal-memory")
+        """The thread that does everything with `recent` and the neighbours' files."""
 
     async def __aenter__(self) -> Self:
         """Lock, repair, begin a segment; remembering what was stored goes on behind, before the first group.
@@ -114,7 +146,7 @@ class Journal:
             await loop.run_in_executor(self._files, self._let_go)
             self._files.shutdown()
             raise
-        self._files.submit(self._remember)
+        self._memory.submit(self._remember)
         self._open = True
         return self
 
@@ -127,6 +159,7 @@ class Journal:
             await asyncio.wait([self._committing])
         await asyncio.get_running_loop().run_in_executor(self._files, self._let_go)
         self._files.shutdown()
+        self._memory.shutdown()
 
     async def append(self, items: Sequence[Item]) -> Appended:
         """Store events; returns when they are on the device.
@@ -135,14 +168,15 @@ class Journal:
         again. Raises ValueError for what cannot be a line of a journal. Cancelling does not take back what is under
         way.
         """
-        _examine(items)
+        loop = asyncio.get_running_loop()
+        batch = _Batch(*_examined(items), loop.create_future())
         if not self._open:
             raise OSError(errno.EBADF, "the journal is closed")
-        loop = asyncio.get_running_loop()
-        batch = _Batch(items, sum([len(item.line) for item in items]), loop.create_future())
         self._waiting.append(batch)
         if self._committing is None:
             self._committing = loop.create_task(self._commit_all())
+        elif self._came is not None and not self._came.done():
+            self._came.set_result(None)
         return await batch.done
 
     async def turn(self, *, now: bool = False) -> None:
@@ -211,25 +245,37 @@ class Journal:
     # Groups
 
     async def _commit_all(self) -> None:
+        """Store what waits, group by group: while one is being stored, the next is looked through."""
         loop = asyncio.get_running_loop()
-        while group := self._next_group():
-            try:
-                results = await loop.run_in_executor(self._files, self._commit, [batch.items for batch in group])
-            except Exception as error:  # noqa: BLE001  # because: whatever it is, those who wait must hear it
-                for batch in group:
-                    if not batch.done.done():
-                        batch.done.set_exception(_copy(error))
-            else:
-                for batch, result in zip(group, results, strict=True):
-                    if not batch.done.done():
-                        batch.done.set_result(result)
+        storing: asyncio.Task[bool] | None = None
+        while self._waiting or storing is not None:
+            if not self._waiting and storing is not None:
+                await self._something(storing)
+            group = _Group(self._next_group(all_of_them=storing is not None and not storing.done()))
+            prepared = bool(group.batches) and await self._prepare(group)
+            if storing is not None and (prepared or storing.done()):
+                if not await storing and prepared:
+                    prepared = await self._prepare_again(group)
+                storing = None
+            if prepared:
+                storing = loop.create_task(self._store_group(group))
         self._committing = None
 
-    def _next_group(self) -> list[_Batch]:
-        """Take what waits, up to GROUP_BYTES; nobody waits any more for what was cancelled."""
+    async def _something(self, storing: asyncio.Task[bool]) -> None:
+        """Wait until a group is stored, or a batch comes."""
+        self._came = asyncio.get_running_loop().create_future()
+        await asyncio.wait((storing, self._came), return_when=asyncio.FIRST_COMPLETED)
+        self._came = None
+
+    def _next_group(self, *, all_of_them: bool) -> list[_Batch]:
+        """Take what waits, up to GROUP_BYTES; nobody waits any more for what was cancelled.
+
+        Where nothing is being stored, half of it, so that the other half can be looked through during the sync.
+        """
         waiting = [batch for batch in self._waiting if not batch.done.done()]
+        most = len(waiting) if all_of_them else (len(waiting) + 1) // 2
         size = count = 0
-        for batch in waiting:
+        for batch in waiting[:most]:
             if size >= GROUP_BYTES:
                 break
             size += batch.size
@@ -237,38 +283,66 @@ class Journal:
         self._waiting = waiting[count:]
         return waiting[:count]
 
-    def _commit(self, batches: Sequence[Sequence[Item]]) -> list[Appended]:
-        """Store a group, in the thread of the files."""
-        self._neighbours.catch_up(self._clock())
-        results: list[Appended] = []
-        fresh: list[list[bytes]] = []
-        keys: list[bytes] = []
+    async def _prepare(self, group: _Group) -> bool:
+        """Look through a group for doubles; False: that failed, and was told."""
         try:
-            for items in batches:
-                lines = self._fresh(items, keys)
-                results.append(Appended(len(lines), len(items) - len(lines)))
-                if lines:
-                    fresh.append(lines)
-            if fresh:
-                self._store(fresh, keys)
-        except OSError:
-            self._recent.forget(keys)
-            raise
-        except BaseException:  # wherever it was: better a double than to take for stored what is not
-            for items in batches:
-                self._recent.forget(item.identity[:KEY_BYTES] for item in items)
-            raise
-        return results
+            await asyncio.get_running_loop().run_in_executor(self._memory, self._look_through, group)
+        except Exception as error:  # noqa: BLE001  # because: whatever it is, those who wait must hear it
+            group.refuse(error)
+            return False
+        return True
 
-    def _fresh(self, items: Sequence[Item], keys: list[bytes]) -> list[bytes]:
+    async def _prepare_again(self, group: _Group) -> bool:
+        """Look through a group once more: what seemed stored may have been in one that then failed."""
+        await self._take_back(group.keys)
+        group.results, group.fresh, group.keys = [], [], []
+        return await self._prepare(group)
+
+    async def _store_group(self, group: _Group) -> bool:
+        """Store what is fresh of a group and tell; False: it was refused."""
+        try:
+            if group.fresh:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._files, self._store, group.fresh, group.keys)
+        except OSError as error:
+            await self._take_back(group.keys)
+            group.refuse(error)
+        except Exception as error:  # noqa: BLE001  # because: wherever it was: better a double than a loss
+            await self._take_back([key for batch in group.batches for key in batch.keys])
+            group.refuse(error)
+        else:
+            group.tell()
+            return True
+        return False
+
+    async def _take_back(self, keys: Sequence[bytes]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._memory, self._recent.forget, keys)
+
+    def _look_through(self, group: _Group) -> None:
+        """Part what is new from what is stored, in the thread of the memory."""
+        self._neighbours.catch_up(self._clock())
+        try:
+            for batch in group.batches:
+                lines = self._fresh(batch, group.keys)
+                group.results.append(Appended(len(lines), len(batch.lines) - len(lines)))
+                if lines:
+                    group.fresh.append(lines)
+        except BaseException:  # wherever it was: better a double than to take for stored what is not
+            for batch in group.batches:
+                self._recent.forget(batch.keys)
+            raise
+
+    def _fresh(self, batch: _Batch, keys: list[bytes]) -> list[bytes]:
         """Give the lines of those that are not stored, remember them, and add them to the group's `keys`."""
-        found = [item.identity[:KEY_BYTES] for item in items]
-        new = self._recent.remember(found)
-        if all(new):
-            keys += found
-            return [item.line for item in items]
-        keys += compress(found, new)
-        return [item.line for item in compress(items, new)]
+        doubled = self._recent.remember(batch.keys)
+        if not doubled:
+            keys += batch.keys
+            return batch.lines
+        new = [True] * len(batch.keys)
+        for at in doubled:
+            new[at] = False
+        keys += compress(batch.keys, new)
+        return list(compress(batch.lines, new))
 
     def _store(self, batches: Sequence[Sequence[bytes]], keys: Sequence[bytes]) -> None:
         """Write, sync, and note the checksum; where a sync fails, once more in a new segment. Raises OSError."""
@@ -342,11 +416,14 @@ class Journal:
         self._unfinished.discard(path)
 
 
-def _examine(items: Sequence[Item]) -> None:
-    for item in items:
-        line = item.line
-        if b"\n" in line or b"\0" in line or not line or len(item.identity) < KEY_BYTES:
-            raise ValueError("an item of a journal is one line without NUL, and has an identity")
+def _examined(items: Sequence[Item]) -> tuple[list[bytes], list[bytes], int]:
+    """Give lines, keys and the lines' size, if all are sound: by few calls, each of which goes through all of them."""
+    lines = [item.line for item in items]
+    keys = [item.identity[:KEY_BYTES] for item in items]
+    lacking = not all(lines) or len(b"".join(keys)) != KEY_BYTES * len(keys)
+    if lacking or any(map(contains, lines, _NEWLINES)) or any(map(contains, lines, _NULS)):
+        raise ValueError("an item of a journal is one line without NUL, and has an identity")
+    return lines, keys, sum(map(len, lines))
 
 
 def _copy(error: Exception) -> Exception:

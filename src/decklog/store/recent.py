@@ -36,24 +36,23 @@ class Recent:
         self._buckets = [bytearray() for _ in range(self._count)]
         self.capacity = self._count * _BUCKET_KEYS
 
-    def remember(self, keys: Iterable[bytes]) -> list[bool]:
-        """Tell of each key whether it was new, and remember it.
+    def remember(self, keys: Iterable[bytes]) -> list[int]:
+        """Give the places of those that are here already, and remember the others.
 
         A bucket is searched without regard to where a key begins in it: a find across two keys is a collision of hashes
         like any other. Telling and remembering is one step because each touches memory that is far away (0.4 µs).
         """
         buckets, count = self._buckets, self._count
-        new: list[bool] = []
-        for key in keys:
+        doubled: list[int] = []
+        for place, key in enumerate(keys):
             bucket = buckets[hash(key) % count]  # which nobody can foresee: no sender can fill a bucket on purpose
-            if bucket.find(key) >= 0:
-                new.append(False)
+            if key in bucket:
+                doubled.append(place)
                 continue
             bucket += key
             if len(bucket) > _BUCKET_BYTES:
                 del bucket[:KEY_BYTES]
-            new.append(True)
-        return new
+        return doubled
 
     def forget(self, keys: Iterable[bytes]) -> None:
         """Take back what `remember` was told: it was not stored. What had to make room for it stays forgotten."""
