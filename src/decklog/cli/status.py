@@ -54,7 +54,7 @@ def command(source: str | None, context: str, root: str, output: str) -> None:
             for line in ["", *_lines(each)][not number :]:
                 click.echo(visible(line))
     sys.stdout.flush()
-    bad = any(not each.enabled or any(f.severity == "grave" for f in each.findings) for each in summaries)
+    bad = not all(each.enabled and each.works for each in summaries)
     click.get_current_context().exit(_OFF if bad else 0)
 
 
@@ -97,7 +97,7 @@ def _is_kubeconfig(data: bytes) -> bool:
 
 def _lines(told: Summary) -> Iterator[str]:
     version = f"Kubernetes {told.kubernetes}" if told.kubernetes else f"image {told.image or 'not said'}"
-    yield f"{told.source} ({version}): {'auditing is on' if told.enabled else 'nothing is recorded'}"
+    yield f"{told.source} ({version}): {_state(told)}"
     yield from _policy(told)
     for number, each in enumerate(told.destinations):
         yield f"{'' if number else 'goes to':<11}{each.says}"
@@ -115,6 +115,12 @@ def _lines(told: Summary) -> Iterator[str]:
     notes = [each for each in told.findings if each.severity == "note"]
     for label, listed in (("missing", missing), ("notes", notes)):
         yield from (f"{'' if number else label:<11}{finding}" for number, finding in enumerate(listed))
+
+
+def _state(told: Summary) -> str:
+    if not told.enabled:
+        return "nothing is recorded"
+    return "auditing is on" if told.works else "auditing is set, but something grave is missing"
 
 
 def _policy(told: Summary) -> Iterator[str]:

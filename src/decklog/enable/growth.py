@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from decklog.audit.wire import WireError, decode_event
-from decklog.enable.policy_of import on_host
+from decklog.enable.sizes import family
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +24,11 @@ def bytes_a_day(pod: StaticPod, root: Path) -> float | None:
 
     Rotated files that are packed are left out, as is what is older than they are.
     """
-    place = on_host(pod, pod.value("--audit-log-path"), root)
-    if place is None or not place.exists():
+    found = family(pod, root)
+    if found is None:
         return None
-    stem, suffix = place.stem, place.suffix
-    plain = [each for each in place.parent.glob("*") if each.name.startswith(stem) and each.suffix == suffix]
-    files = sorted((each for each in plain if each.is_file() and each.stat().st_size), key=_written)
+    place, plain, _ = found
+    files = [each for each in (*plain, place) if each.is_file() and each.stat().st_size]
     for number in range(len(files)):
         first, last = _first_time(files[number]), _last_time(files[-1])
         if first is not None and last is not None:
@@ -37,10 +36,6 @@ def bytes_a_day(pod: StaticPod, root: Path) -> float | None:
             size = sum(each.stat().st_size for each in files[number:])
             return size / span * _DAY_S if span >= _LEAST_S else None
     return None
-
-
-def _written(path: Path) -> int:
-    return path.stat().st_mtime_ns
 
 
 def _first_time(path: Path) -> datetime | None:

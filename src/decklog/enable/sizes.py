@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from decklog.backends.backup_names import Family
 from decklog.enable.policy_of import on_host, release_of
 from decklog.enable.wanted import Takes, meaning
 from decklog.policy.releases import NEWEST
@@ -42,8 +43,6 @@ class LogFiles(Struct, frozen=True):
     folder: Path
     count: int
     size_bytes: int
-    oldest_ns: int
-    """When the oldest rotated file was last written; 0: there is none."""
 
 
 def kept(pod: StaticPod) -> Kept:
@@ -64,16 +63,28 @@ def minor_of(pod: StaticPod) -> int:
     return NEWEST if release is None else release.minor
 
 
-def log_files(pod: StaticPod, root: Path) -> LogFiles | None:
-    """Look at what is there of the log; None: it goes to no file, or no mount leads to it. Raises OSError."""
+def family(pod: StaticPod, root: Path) -> tuple[Path, list[Path], list[Path]] | None:
+    """Give the log, and its rotated files from the oldest on, plain ones and packed ones.
+
+    None: it goes to no file, or no mount leads to it. Raises OSError.
+    """
     place = on_host(pod, pod.value("--audit-log-path"), root)
     if place is None:
         return None
-    stem = place.name[: -len(place.suffix)] if place.suffix else place.name
-    found = [each for each in place.parent.iterdir() if each.name.startswith(stem)] if place.parent.is_dir() else []
-    stats = [(each, each.stat()) for each in found if each.is_file()]
-    older = [stat.st_mtime_ns for each, stat in stats if each != place]
-    return LogFiles(place.parent, len(stats), sum(stat.st_size for _, stat in stats), min(older, default=0))
+    names = Family.of(place)
+    listed = [names.read(each.name) for each in place.parent.iterdir()] if place.parent.is_dir() else []
+    found = sorted((each for each in listed if each is not None), key=lambda each: each.stamp_ms)
+    return place, [each.path for each in found if not each.packed], [each.path for each in found if each.packed]
+
+
+def log_files(pod: StaticPod, root: Path) -> LogFiles | None:
+    """Look at what is there of the log; None as for `family`. Raises OSError."""
+    found = family(pod, root)
+    if found is None:
+        return None
+    place, plain, packed = found
+    sizes = [each.stat().st_size for each in (place, *plain, *packed) if each.is_file()]
+    return LogFiles(place.parent, len(sizes), sum(sizes))
 
 
 def free_bytes(folder: Path) -> int:

@@ -11,6 +11,7 @@ from decklog import kubeconfig
 from decklog.audit.event import Stage
 from decklog.enable import flag_checks
 from decklog.enable.cis import checks
+from decklog.enable.findings import Severity
 from decklog.enable.growth import bytes_a_day
 from decklog.enable.policy_of import on_host, policy_of, release_of
 from decklog.enable.preflight import findings
@@ -78,6 +79,8 @@ class Summary(Struct, frozen=True, rename="camel"):
     """Empty: the image does not say."""
     enabled: bool
     """Whether it records anything, as far as can be seen."""
+    works: bool
+    """Whether nothing is found that would keep it from starting, or from recording."""
     policy: PolicySummary | None
     destinations: tuple[Destination, ...]
     keeps: Keeps | None
@@ -97,6 +100,7 @@ def summary(pod: StaticPod, root: Path | None, counted: dict[str, float] | None 
         pod.image,
         str(release) if release else "",
         not any(each.code in off for each in found),
+        not any(each.severity is Severity.GRAVE for each in found),
         _policy(pod, root),
         tuple(_destinations(pod, root)),
         _keeps(pod, root),
