@@ -46,6 +46,25 @@ def test_a_store_is_compacted_checked_and_shown(store: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["store: {}", "receive:\n  store: {}", "gateway: {{store: {}}}\nweb:"])
+def test_the_store_of_the_configuration(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Every command takes it where none is named: from outside of sections, or the one that doors write to."""
+    monkeypatch.delenv("DECKLOG_STORE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert run("store", "check").code == 2
+    (tmp_path / "decklog.yaml").write_text(text.format(store))
+    (tmp_path / "retention.yaml").write_text(RETENTION)
+    for words in (("compact",), ("check",), ("stats",), ("retain", "--policy", "retention.yaml"), ("quarantine",)):
+        done = run("store", *words)
+        assert done.code == 0, (words, done.err)
+    (tmp_path / "audit.log").write_bytes(b"")
+    assert run("import", "audit.log").out == "0 events stored, 0 were there already\n"
+    elsewhere = run("store", "check", "--store", tmp_path / "nowhere")
+    assert (elsewhere.code, "nowhere" in elsewhere.err) == (2, True)
+
+
 def test_fewer_than_were_sent(store: Path) -> None:
     """stats with --sent says how many are missing, and exits 1."""
     done = run("store", "stats", "--store", store, "--sent", 15)

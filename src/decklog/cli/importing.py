@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from decklog.ask.covering import covered
+from decklog.cli.flags import configured
 from decklog.cli.printing import print_json, searched
 from decklog.cli.progress import Bar, total_bytes
 from decklog.cli.searching import tell
@@ -39,6 +40,7 @@ Exit code 1: something could not be read; the rest is stored."""
 
 
 @click.command("import", help=_HELP, epilog=_EPILOG, short_help="Put audit logs into a store, each event once.")
+@configured
 @click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
 @click.option(
     "--store",
@@ -47,7 +49,8 @@ Exit code 1: something could not be read; the rest is stored."""
     show_envvar=True,
     metavar="DIR",
     type=click.Path(),
-    help="The directory that keeps the events; made if it is missing.",
+    help="The directory that keeps the events; made if it is missing. Where nothing is named, decklog.yaml may say "
+    "store: DIR.",
 )
 @click.option(
     "--cluster",

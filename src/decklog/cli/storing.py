@@ -11,22 +11,31 @@ import click
 import msgspec
 
 from decklog.ask.terminal import visible_json
+from decklog.cli.flags import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from decklog.store.parquet import Engine
 
 FINDINGS: Final = 1
 
-store_option = click.option(
+_STORE = click.option(
     "--store",
     required=True,
     metavar="DIR",
     type=click.Path(path_type=Path),
     envvar="DECKLOG_STORE",
-    help="The directory that decklog receive writes to.",
+    show_envvar=True,
+    help="The directory that decklog receive writes to; where nothing is named, decklog.yaml may say store: DIR.",
 )
+
+
+def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--store``, from decklog.yaml where it is not given."""
+    return configured(_STORE(command))
+
+
 output_option = click.option(
     "-o", "--output", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to print."
 )
