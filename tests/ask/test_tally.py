@@ -18,7 +18,7 @@ from decklog.ask.requests import merge
 from decklog.ask.tally import tally
 from decklog.ask.top import label_of
 from decklog.audit.event import Stage
-from decklog.audit.query import CodePattern, Pattern, Query
+from decklog.audit.query import CodePattern, Pattern, Query, ResourcePattern
 from decklog.sources.places import find
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
@@ -54,6 +54,14 @@ def slowly(paths: Sequence[Path], query: Query, by: Sequence[str] = BY_ALL) -> t
 queries = st.builds(
     Query,
     verbs=st.sampled_from(((), (Pattern("get"),), (Pattern("get", negated=True),))),
+    resources=st.sampled_from(((), (ResourcePattern.parse("pods"),), (ResourcePattern.parse("-web/status"),))),
+    subresources=st.sampled_from(((), (Pattern("log"),))),
+    namespaces=st.sampled_from(((), (Pattern("shop"),))),
+    users=st.sampled_from(((), (Pattern("system:", prefix=True),), (Pattern("alice", negated=True),))),
+    user_agents=st.sampled_from(((), (Pattern("web"),))),
+    paths=st.sampled_from(((), (Pattern("/healthz"),))),
+    levels=st.sampled_from(((), (Pattern("Metadata"),))),
+    impersonated=st.sampled_from(((), (), (Pattern("alice"),))),
     codes=st.sampled_from(((), (CodePattern.parse("4xx"),))),
     stages=st.sampled_from(((), (Pattern("Panic"),))),
     since=st.sampled_from((None, "2026-03-01T10:00:01.000000Z")),

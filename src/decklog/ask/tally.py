@@ -27,10 +27,9 @@ from itertools import chain, compress
 from operator import not_
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.structs import replace
-
 from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
+from decklog.ask.narrowed import Narrowed
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.requests import ENDED_REQUESTS, is_last, merge
 from decklog.ask.usual import PIECE_BYTES, Usual, unwrapped
@@ -75,11 +74,12 @@ def tally(
     try:
         logs = None if query.texts else survey(waiting, sizes)  # a text may stand in any field of the line
         if logs is not None:
-            window = replace(query, since=None, until=None, after=None) == _NO_FILTER
+            narrowed, (bare, fields) = Narrowed.of(query), unwrapped(label)
             task = _Task(
-                _Window(query) if window else query,
-                *unwrapped(label),
-                whole=whole or not window,
+                narrowed or query,
+                bare,
+                fields | (narrowed.fields if narrowed else frozenset()),
+                whole=whole or narrowed is None,
                 all=query == _NO_FILTER,
             )
             with uncollected():
@@ -102,25 +102,6 @@ def uncollected() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-class _Window:
-    """A Query that filters by time alone, over a Slim."""
-
-    def __init__(self, query: Query) -> None:
-        self._since, self._after, self._until = query.since, query.after, query.until
-
-    def lasting(self, event: Any) -> bool:
-        """Do as Query does."""
-        received = event.request_received_timestamp or ""
-        if self._until is not None and not "" < received < self._until:
-            return False
-        return self._after is None or received >= self._after > ""
-
-    def matches(self, event: Any) -> bool:
-        """Do as Query does."""
-        last = event.stage_timestamp or event.request_received_timestamp or ""
-        return self.lasting(event) and (self._since is None or last >= self._since > "")
 
 
 _Open = tuple[int, bool, "Hashable"]
@@ -158,7 +139,7 @@ class _Part:
 class _Task:
     """What is counted."""
 
-    query: Query | _Window
+    query: Query | Narrowed
     label: Label
     fields: frozenset[str]
     """That are asked for of those that are not always decoded."""
