@@ -135,6 +135,8 @@ class _Merger:
             return index, None
         if not isinstance(root, yaml.MappingNode):
             raise self._refused(root, "the document is no mapping")
+        if not root.value:
+            raise self._refused(root, "the document is an empty mapping ({}): take the braces out")
         return index, root
 
     def appended(self, wanted: Mapping[str, Any]) -> str:
