@@ -20,7 +20,7 @@ from decklog.audit.query import Pattern
 from decklog.web import links, search
 from decklog.web.asking import Asked, Fields, Page
 from decklog.web.cells import Cell, cells
-from decklog.web.data import Covered, Facet, Wanted
+from decklog.web.data import Covered, Facet, Look, Wanted
 from decklog.web.histogram import Histogram, histogram
 from decklog.web.limits import HELD_REQUESTS
 from decklog.web.scanned import held
@@ -28,13 +28,19 @@ from decklog.web.scanned import held
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from decklog.ask.requests import Request
     from decklog.ask.rows import Row
-    from decklog.web.data import Look, Uses
+    from decklog.web.data import Uses
 
 PATH: Final = "/who"
 SHOWN_RESOURCES: Final = 25
 SHOWN_DENIALS: Final = 15
 SHOWN_SESSIONS: Final = 15
+ENTERED: Final = frozenset(("exec", "attach", "portforward", "ephemeralcontainers", "proxy", "console", "vnc"))
+"""Subresources by which one gets into a pod."""
+WRITTEN_REQUESTS: Final = 500
+"""The role of somebody who made more is written when it is asked for."""
+MOST_READ: Final = 2000
 HEATS: Final = 8
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 TIMES: Final = ("since", "until", "after", "cluster")
@@ -104,6 +110,8 @@ class WhoPage(Struct, frozen=True, rename="camel"):
     acted_as_log: str = ""
     role: tuple[str, ...] = ()
     role_note: str = ""
+    write_role: str = ""
+    """The address that has the role written, where it takes a while."""
     commands: tuple[str, ...] = ()
     log: str = ""
     people: tuple[Somebody, ...] = ()
@@ -145,9 +153,10 @@ def _one(asked: Asked, user: str, window: Wanted) -> WhoPage:
     mine = Wanted(replace(window.query, users=me), window.cluster)
     uses = asked.data.uses(mine, asked.deadline)
     fields = Fields([("user", links.as_term("user", user)), *asked.fields.only(TIMES)])
-    denied = _few(asked, mine, SHOWN_DENIALS, decisions=(Pattern("forbid"),))
+    has_failed = any(bad for _, _, _, bad in uses.cells)
+    denied = _few(asked, mine, SHOWN_DENIALS, decisions=(Pattern("forbid"),)) if has_failed else Look(())
     acted = _few(asked, Wanted(replace(window.query, impersonated=me), window.cluster), 1)
-    stays, sessions_log = _stays(asked, mine, fields)
+    stays, sessions_log = _stays(asked, mine, fields, uses)
     role, note = _role(asked, mine, user, uses)
     verbs = _verbs(verb for verb, _, _, _ in uses.cells)
     heat = _heat(uses, verbs, fields)
@@ -170,6 +179,9 @@ def _one(asked: Asked, user: str, window: Wanted) -> WhoPage:
         acted_as_log=links.to("/log", [("as", links.as_term("as", user)), *asked.fields.only(TIMES)]),
         role=role,
         role_note=note,
+        write_role=""
+        if role or note
+        else links.to(PATH, [("user", user), *asked.fields.only(TIMES), ("role", "1")], "role"),
         commands=_commands(asked, user),
         log=links.to("/log", fields),
     )
@@ -215,10 +227,17 @@ def _places(name: str, facet: Facet, fields: Fields) -> tuple[Place, ...]:
     return tuple(found)
 
 
-def _stays(asked: Asked, mine: Wanted, fields: Fields) -> tuple[tuple[Stay, ...], str]:
+def _stays(asked: Asked, mine: Wanted, fields: Fields, uses: Uses) -> tuple[tuple[Stay, ...], str]:
     query = mine.query
-    found = session_queries(query.since, query.until, after=query.after, users=query.users)
-    requests, _ = held(asked.data.requests(found, asked.deadline, mine.cluster), 2000)
+    if not any(resource.partition("/")[2] in ENTERED for _, resource, _, _ in uses.cells):
+        return (), ""
+    queries = session_queries(query.since, query.until, after=query.after, users=query.users)
+    requests: list[Request] = []
+    for one in queries:  # rows first: they say from when on whole events are worth reading
+        rows = asked.data.look(Wanted(one, mine.cluster), asked.deadline, limit=SHOWN_SESSIONS, around=False).rows
+        if rows:
+            newest = replace(one, after=rows[-1].time)
+            requests += held(asked.data.requests((newest,), asked.deadline, mine.cluster), MOST_READ)[0]
     stays = sorted(sessions(requests), key=lambda one: one.start or one.row.time or "", reverse=True)
     shown = tuple(
         Stay(one, " ".join(one.command) or " ".join(one.ports), links.to_request(one.row.audit_id, one.row.time))
@@ -229,6 +248,8 @@ def _stays(asked: Asked, mine: Wanted, fields: Fields) -> tuple[tuple[Stay, ...]
 
 def _role(asked: Asked, mine: Wanted, user: str, uses: Uses) -> tuple[tuple[str, ...], str]:
     """Write the least role for what was done; of somebody who did very much only if it fits."""
+    if uses.total > WRITTEN_REQUESTS and not asked.fields.one("role"):
+        return (), ""
     if uses.total > HELD_REQUESTS:
         return (), (
             f"This user made more than {HELD_REQUESTS:,} requests in this time. Ask for a shorter one, "
