@@ -16,8 +16,8 @@ from msgspec import Struct
 from decklog.ask.opened_state import parts_by_day
 from decklog.ask.rows import Row  # noqa: TC001  # because: hints of a value are read at run time, too
 from decklog.ask.stored import table
-from decklog.ask.stored_rows import IDENTITY, PAGE, page_row
-from decklog.ask.stored_told import KEY, LAST, columns
+from decklog.ask.stored_rows import IDENTITY, PAGE, REQUEST, page_row
+from decklog.ask.stored_told import LAST, columns
 from decklog.errors import DecklogError
 from decklog.store.parquet import UNKNOWN_DAY
 
@@ -83,7 +83,7 @@ class Paging:
                 break
         shown = found[: self._limit]
         stages = self._earlier(shown)
-        rows = tuple(page_row(values, stages.get(_key(values), ())) for values in shown)
+        rows = tuple(page_row(values, stages.get(values[REQUEST], ())) for values in shown)
         last = Place(shown[-1][_TIME] or _NEVER, shown[-1][IDENTITY]) if shown else None
         return Page(rows, str(last) if last is not None and len(found) > self._limit else None)
 
@@ -118,32 +118,21 @@ class Paging:
         behind = '("time" < ? OR "time" IS NULL OR ("time" = ? AND "identity" < ?))'
         return f"{behind} AND {condition}", [place.time, place.time, place.identity, *values]
 
-    def _earlier(self, shown: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[str, ...]]:
+    def _earlier(self, shown: Sequence[tuple[Any, ...]]) -> dict[int, tuple[str, ...]]:
         """Give the stages before the last of some requests."""
         times = {values[_TIME] for values in shown}
-        ids = {values[PAGE.index("auditID")] for values in shown}
         days = {f"{time:%Y-%m-%d}" if time is not None else UNKNOWN_DAY for time in times}
         segments = [segment for segment in self._current.view.segments if segment.day in days]
         sources = [table(self._current.view, segments)] if segments else []
         sources += ["tail"] if self._current.has_tail else []
-        known = times - {None}
-        received = [f'"time" IN ({_marks(known)})'] if known else []
-        received += ['"time" IS NULL'] if None in times else []
-        near = f'({" OR ".join(received)}) AND "auditID" IN ({_marks(ids)}) AND NOT {LAST}'
-        sql = " UNION ".join(f'SELECT {columns(KEY)}, "stage" FROM {source} WHERE {near}' for source in sources)  # noqa: S608  # because: the same
-        stages: dict[tuple[Any, ...], tuple[str, ...]] = {}
-        found = self._current.rows(sql, [*known, *ids] * len(sources)) if sources else []
-        for *key, stage in sorted(found, key=lambda each: _RANK.get(each[-1], 1)):
-            stages[tuple(key)] = (*stages.get(tuple(key), ()), stage)
+        requests = {values[REQUEST] for values in shown}
+        near = f'"request" IN ({", ".join("?" * len(requests))}) AND NOT {LAST}'
+        sql = " UNION ".join(f'SELECT "request", "stage" FROM {source} WHERE {near}' for source in sources)  # noqa: S608  # because: the same
+        stages: dict[int, tuple[str, ...]] = {}
+        found = self._current.rows(sql, [*requests] * len(sources)) if sources and requests else []
+        for request, stage in sorted(found, key=lambda each: _RANK.get(each[-1], 1)):
+            stages[request] = (*stages.get(request, ()), stage)
         return stages
-
-
-def _key(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(values[PAGE.index(name)] for name in KEY)
-
-
-def _marks(values: set[Any]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _spans(days: list[list[Segment]], behind: Place | None) -> Iterator[tuple[list[Segment], datetime]]:

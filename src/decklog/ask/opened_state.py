@@ -25,7 +25,7 @@ import duckdb
 
 from decklog.ask.stored import Segments, table
 from decklog.ask.stored_tail import Tail
-from decklog.ask.stored_told import KEPT, LAST, LATEST, PLACE, READ, columns, same_request
+from decklog.ask.stored_told import KEPT, LAST, LATEST, PLACE, READ, columns
 from decklog.errors import DecklogError
 from decklog.store.catalog import COMPACTED
 from decklog.store.columns import microtime
@@ -103,7 +103,7 @@ class Current:
             parts.append(f"SELECT {_ROW} FROM tail WHERE {READ} AND NOT superseded AND NOT {LAST}{self._where}")  # noqa: S608  # because: the same
         if not parts:
             return
-        ended = f" WHERE NOT EXISTS (SELECT 1 FROM tail e WHERE {LAST} AND {same_request('e', 'b')})"  # noqa: S608  # because: the same
+        ended = f' WHERE NOT EXISTS (SELECT 1 FROM tail e WHERE {LAST} AND e."request" = b."request")'  # noqa: S608  # because: the same
         yield (
             f"SELECT {_ROW} FROM ({' UNION ALL '.join(parts)}) b"  # noqa: S608  # because: the same
             f"{ended if self.has_tail else ''} QUALIFY {LATEST}"
@@ -253,7 +253,7 @@ class State:
         if self._run(f"SELECT 1 FROM {rows} WHERE NOT {LAST} AND NOT superseded LIMIT 1").fetchall():  # noqa: S608  # because: the same
             self._run(
                 f"UPDATE {rows} b SET superseded = TRUE WHERE NOT {_of('b')} AND EXISTS"  # noqa: S608  # because: the same
-                f" (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND {same_request('e', 'b')})"
+                f" (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND e.request = b.request)"
             )
 
     def _prepare(self, part: str) -> None:
@@ -292,7 +292,7 @@ class State:
         once = " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
         self._run(
             f"INSERT INTO begun SELECT {_ROW}, ? FROM {sealed} b WHERE {READ} AND NOT {LAST}{once if doubled else ''}"  # noqa: S608  # because: the same
-            f" AND NOT EXISTS (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND {same_request('e', 'b')})",
+            f" AND NOT EXISTS (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND e.request = b.request)",
             [part],
         )
 

@@ -53,6 +53,8 @@ MOST_REQUESTS: Final = 50_000
 MEMORY_MB: Final = 700
 _SIZES: Final = Sizes()
 _ROWS: Final = 2_000
+_FEW: Final = 2_000
+"""Up to so many events are read one by one, and may stand in memory together."""
 _TAIL_BYTES: Final = 1 << 16
 _FOREIGN: Final = "not an audit event: it has no level or no stage"
 
@@ -347,27 +349,59 @@ class Segments:
         condition = _one_of(ids, lasting(self._queries)) if ids is not None else self.whole or self._window()
         if ids is not None and not ids:
             return
-        for _, day in groupby(self._view.segments, key=lambda segment: segment.day):
-            for name, number, identity, line in self._rows(list(day), condition):
-                record = record_of(line, name, number + 1)
-                coverage.undecoded -= 1
-                if record.event is None:
-                    coverage.lines -= 1
-                    coverage.count(record)
-                yield identity, record
+        for name, number, identity, line in self._rows(condition):
+            record = record_of(line, name, number + 1)
+            coverage.undecoded -= 1
+            if record.event is None:
+                coverage.lines -= 1
+                coverage.count(record)
+            yield identity, record
 
     def _window(self) -> Condition:
         """Give the condition for the time of all queries together. Stages before it are left out with it."""
         return within(*window(self._queries))
 
-    def _rows(self, segments: Sequence[Segment], condition: Condition) -> Iterator[tuple[str, int, bytes, bytes]]:
+    def _rows(self, condition: Condition) -> Iterator[tuple[str, int, bytes, bytes]]:
+        """Give place, identity and event of what a condition holds for."""
+        few = self._places(condition)
+        if few is not None:
+            yield from self._at(few)
+            return
+        for _, day in groupby(self._view.segments, key=lambda segment: segment.day):
+            sql = (
+                f'SELECT filename, file_row_number, "identity", "event" FROM {table(self._view, list(day))}'  # noqa: S608  # because: our own words, values are parameters
+                f' WHERE {condition.sql} ORDER BY "stageTime", filename, file_row_number'
+            )
+            self.cursor.execute(sql, list(condition.parameters))
+            while rows := self.cursor.fetchmany(_ROWS):
+                yield from rows
+
+    def _places(self, condition: Condition) -> list[tuple[str, int, bytes]] | None:
+        """Find the rows by the index alone, in order; None: they are many.
+
+        Because DuckDB unpacks the events of all rows that it cannot rule out by single columns.
+        """
         sql = (
-            f'SELECT filename, file_row_number, "identity", "event" FROM {table(self._view, segments)}'  # noqa: S608  # because: our own words, values are parameters
-            f' WHERE {condition.sql} ORDER BY "stageTime", filename, file_row_number'
+            f'SELECT filename, file_row_number, "identity" FROM {table(self._view, self._view.segments)}'  # noqa: S608  # because: the same
+            f' WHERE {condition.sql} ORDER BY "stageTime", filename, file_row_number LIMIT {_FEW + 1}'
         )
-        self.cursor.execute(sql, list(condition.parameters))
-        while rows := self.cursor.fetchmany(_ROWS):
-            yield from rows
+        found: list[tuple[str, int, bytes]] = self.cursor.execute(sql, list(condition.parameters)).fetchall()
+        return found if len(found) <= _FEW else None
+
+    def _at(self, places: Sequence[tuple[str, int, bytes]]) -> Iterator[tuple[str, int, bytes, bytes]]:
+        by_file: dict[str, list[int]] = {}
+        for name, number, _ in places:
+            by_file.setdefault(name, []).append(number)
+        events: dict[tuple[str, int], bytes] = {}
+        for name, numbers in by_file.items():
+            sql = (
+                'SELECT file_row_number, "event"'  # noqa: S608  # because: the same
+                " FROM read_parquet(?, file_row_number = true, hive_partitioning = false)"
+                f" WHERE file_row_number IN ({', '.join(map(str, numbers))})"
+            )
+            events.update({(name, number): line for number, line in self.cursor.execute(sql, [name]).fetchall()})
+        for name, number, identity in places:
+            yield name, number, identity, events[name, number]
 
     def cover(self, coverage: Coverage, *, undecoded: bool = True) -> None:
         """Say what is searched; `undecoded`: its events have still to be read."""

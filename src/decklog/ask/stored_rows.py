@@ -37,11 +37,13 @@ PAGE: Final = (
     "userAgent",
     "requestURI",
     "cluster",
+    "request",
     "identity",
     "filename",
     "file_row_number",
 )
 """The columns that `page_row` takes, in this order."""
+REQUEST: Final = PAGE.index("request")
 IDENTITY: Final = PAGE.index("identity")
 _DECISION: Final = "authorization.k8s.io/decision"
 
@@ -49,7 +51,7 @@ _DECISION: Final = "authorization.k8s.io/decision"
 def page_row(values: tuple[Any, ...], earlier: Iterable[str] = ()) -> Row:
     """Make the row of a request of the columns of its latest stage; `earlier`: stages before it."""
     (time, staged, level, stage, audit_id, user, groups, other, verb, group, resource, subresource, namespace, name,
-     code, reason, message, decision, ips, agent, uri, cluster, _, file, number) = values  # fmt: skip
+     code, reason, message, decision, ips, agent, uri, cluster, _, _, file, number) = values  # fmt: skip
     event = Event(
         level=level,
         audit_id=audit_id,

@@ -13,7 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from decklog.ask.stored_sql import is_sound
-from decklog.audit.query_sql import Columns, Condition, human, where
+from decklog.audit.query_sql import Columns, Condition, where
+from decklog.store.columns import HUMANS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,7 @@ SEGMENT: Final = Columns(
     staged='"stageTime"',
     took='date_diff(\'microsecond\', "time", "stageTime")',
     moment="?::TIMESTAMP",
+    is_human=f"(\"by\" = '{HUMANS}')",
 )
 """The columns of a segment (`store.columns`)."""
 
@@ -72,6 +74,9 @@ KEPT: Final = (
     "userAgent",
     "requestURI",
     "annotations",
+    "by",
+    "sourceIP",
+    "request",
     "cluster",
     "identity",
 )
@@ -81,11 +86,8 @@ LAST: Final = "(\"stage\" IN ('ResponseComplete', 'Panic') OR (\"stage\" = 'Resp
 """`requests.is_last`."""
 READ: Final = "\"level\" <> '' AND \"stage\" <> ''"
 """Of rows that are events."""
-KEY: Final = ("auditID", "time", "verb", "requestURI")
-"""What the stages of a request share."""
 LATEST: Final = (
-    'row_number() OVER (PARTITION BY "auditID", "time", "verb", "requestURI"'
-    ' ORDER BY "stage" = \'RequestReceived\', "stageTime" DESC) = 1'
+    'row_number() OVER (PARTITION BY "request" ORDER BY "stage" = \'RequestReceived\', "stageTime" DESC) = 1'
 )
 LABELS: Final = {
     "user": '"user"',
@@ -97,9 +99,9 @@ LABELS: Final = {
     " WHEN \"code\" <> 0 THEN \"code\"::VARCHAR WHEN \"stage\" <> 'ResponseComplete' THEN 'open' ELSE '' END",
     "user-agent": '"userAgent"',
     "uri": "split_part(\"requestURI\", '?', 1)",
-    "source-ip": "coalesce(\"sourceIPs\"[-1], '')",
+    "source-ip": '"sourceIP"',
     "cluster": '"cluster"',
-    "by": f"CASE WHEN \"user\" = '' THEN 'nobody' WHEN {human(SEGMENT)} THEN 'humans' ELSE 'machines' END",
+    "by": '"by"',
 }
 """What requests are counted by → the label that `top.label_of` gives; empty: there is none."""
 
@@ -145,9 +147,3 @@ def columns(names: Sequence[str]) -> str:
 def labels(names: Sequence[str]) -> str:
     """Write labels as columns ``l0``, ``l1`` and so on."""
     return ", ".join(f"{LABELS[name]} AS l{place}" for place, name in enumerate(names))
-
-
-def same_request(one: str, other: str) -> str:
-    """Write that two rows are stages of one request."""
-    equal = [f'{one}."{name}" = {other}."{name}"' for name in KEY if name != "time"]
-    return " AND ".join([f'{one}."time" IS NOT DISTINCT FROM {other}."time"', *equal])

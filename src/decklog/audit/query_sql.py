@@ -92,6 +92,8 @@ class Columns(Struct, frozen=True, kw_only=True):
     moment: str = "?"
     """How a MicroTime becomes what the times are."""
     line: str = LINE
+    is_human: str = ""
+    """Where a column has it: the condition that a person made the request."""
 
 
 def where(query: Query, columns: Columns | None = None) -> Condition:
@@ -213,7 +215,9 @@ class _Conditions:
         return Condition(sql, (*named[0].parameters, *exact.parameters))
 
     def _human(self, *, wanted: bool) -> Condition:
-        return Condition(f"({self._of.user} <> '' AND {'' if wanted else 'NOT '}{human(self._of)})")
+        return Condition(
+            f"({self._of.user} <> '' AND {'' if wanted else 'NOT '}{self._of.is_human or human(self._of)})"
+        )
 
     def _group(self, pattern: Pattern) -> Condition:
         return _any_of(f"list_concat({self._of.user_groups}, {self._of.other_groups})", _covered("x", pattern))

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct, field
 
 from decklog.audit.event import NO_OBJECT, ObjectReference, Stage
-from decklog.audit.query import DECISION, object_name
+from decklog.audit.query import DECISION, MACHINE_GROUPS, MACHINE_PREFIX, object_name
 from decklog.audit.wire import WireError, decode_event
 
 if TYPE_CHECKING:
@@ -62,6 +62,18 @@ def _text(name: str) -> str:
     return f"coalesce(c.{name}, '')"
 
 
+def _person(user: str) -> str:
+    """Tell whether a user is a person: not one of those of `query.is_machine`."""
+    name, groups = _text(f'"{user}".username'), f'coalesce(c."{user}".groups, []::VARCHAR[])'
+    machines = ", ".join(f"'{group}'" for group in MACHINE_GROUPS)
+    machine = f"starts_with({name}, '{MACHINE_PREFIX}') OR list_has_any({groups}, [{machines}])"
+    return f"({name} <> '' AND NOT ({machine}))"
+
+
+HUMANS: Final = "humans"
+MACHINES: Final = "machines"
+NOBODY: Final = "nobody"
+_USER: Final = _text('"user".username')
 COLUMNS: Final = {
     "time": _time("requestReceivedTimestamp"),
     "stageTime": _time("stageTimestamp"),
@@ -90,8 +102,17 @@ COLUMNS: Final = {
     "userAgent": _text('"userAgent"'),
     "requestURI": _text('"requestURI"'),
     "annotations": "coalesce(c.annotations, MAP {}::MAP(VARCHAR, VARCHAR))",
+    "by": f"CASE WHEN {_USER} = '' THEN '{NOBODY}' WHEN {_person('user')} OR {_person('impersonatedUser')}"
+    f" THEN '{HUMANS}' ELSE '{MACHINES}' END",
+    "sourceIP": "coalesce(c.\"sourceIPs\"[-1], '')",
+    "request": f"md5_number_lower({_text('auditID')} || '\n' || {_text('requestReceivedTimestamp')} || '\n' ||"
+    f" {_text('verb')} || '\n' || {_text('requestURI')})",
 }
-"""Column of a segment → how SQL makes it of `c`, a row of `READ`."""
+"""Column of a segment → how SQL makes it of `c`, a row of `READ`.
+
+The last three are what counting asks for most: whether a person or a machine asked (`query.is_human`), the address that
+the server saw, and a number that all stages of a request share, and no two requests.
+"""
 
 _WIRE: Final = {
     "api_version": "apiVersion",
