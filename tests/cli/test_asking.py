@@ -332,5 +332,12 @@ def test_columns_of_one_name_are_told_apart_and_false_is_false(tmp_path: Path) -
     assert ask_sql(sql, path, "-o", "csv").stdout == "a,a:1,b,c,d\n1,2,false,,-3\n"
 
 
+@pytest.mark.parametrize("name", ["query", "top", "denied"])
+def test_a_window_without_room_is_a_mistake(audit_log: Path, name: str) -> None:
+    """An end before the start is found before anything is read."""
+    result = ask(name, "-f", audit_log, "--since", "2026-03-02", "--until", "2026-03-01")
+    assert (result.exit_code, "nothing lies between" in result.stderr) == (2, True)
+
+
 def ask_sql(sql: str, *args: object) -> Result:
     return CliRunner().invoke(decklog, ["sql", sql, *map(str, args)])

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from ask.logs import lines, log, ref
@@ -87,6 +88,10 @@ def test_who_tells_the_chain_beside_its_answer(path: Path) -> None:
     question = ["who", "deleted", f"pod/{POD}", "--exact"]
     followed = CliRunner().invoke(decklog, [*question, "-f", str(path)])
     assert f"pods/{POD} was deleted by the garbage collector, probably because alice deleted" in followed.stderr
+    for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        made = read(CliRunner().invoke(decklog, [*question, "-f", str(path), "-o", output]).stdout)
+        assert [[step["actor"] for step in steps] for steps in made["because"]] == [["the garbage collector", "alice"]]
+        assert made["searched"]["files"] == [str(path)]
     assert "because" not in CliRunner().invoke(decklog, [*question, "--no-chain", "-f", str(path)]).stderr
     piped = CliRunner().invoke(decklog, [*question, "-f", "-"], input=lines([at(6, GARBAGE, "delete", pod())]))
     assert "standard input cannot be read twice" in piped.stderr

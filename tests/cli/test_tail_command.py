@@ -134,3 +134,14 @@ def test_a_directory_is_not_followed(tmp_path: Path) -> None:
     """The log in it has to be named."""
     ran = run("tail", "-f", tmp_path)
     assert (ran.code, "name the log in it" in ran.err) == (2, True)
+
+
+def test_a_policy_says_before_and_after_what_it_records(tmp_path: Path) -> None:
+    """Who waits for what is never recorded should know at once."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n", "utf-8")
+    ran = run("tail", "-", "--from-start", "--policy", policy, stdin=lines([event()]))
+    first, *_, last = ran.err.splitlines()
+    assert "policy.yaml" in first
+    assert last.startswith("searched all times")
+    assert last.endswith(first)

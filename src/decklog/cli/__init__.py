@@ -52,6 +52,7 @@ decklog = Helm(
             "decklog.cli.certificates", "Make a CA and both ends' certificates, for a receiver and who sends to it."
         ),
         "store": Entry("decklog.cli.store", "Look after a store: check, compact, delete by age."),
+        "enable": Entry("decklog.cli.enable", "Switch audit logging on, in the manifest of kube-apiserver."),
         "sandbox": Entry("decklog.cli.sandbox", "Run a small in-memory API server whose requests are audited."),
         "completion": Entry("decklog.cli.completion", "Print the script that teaches a shell to complete decklog."),
         "demo": Entry("decklog.cli.demo", "See it work: a sandbox, three users, the log and the answers."),

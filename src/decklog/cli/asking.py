@@ -20,7 +20,7 @@ from decklog.cli.searching import NOTHING_FOUND, tell
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from decklog.ask.absence import Absence
     from decklog.ask.foresight import Foreseen
@@ -88,8 +88,13 @@ class Asking:
             click.get_current_context().exit(status)
 
 
-def answer(search: Search, *queries: Query, events: bool = False) -> None:
-    """Search, print the answer and what it covers; exits with 1 when nothing was found."""
+def answer(
+    search: Search, *queries: Query, events: bool = False, beside: Callable[[], dict[str, Any]] | None = None
+) -> None:
+    """Search, print the answer and what it covers; exits with 1 when nothing was found.
+
+    `beside` says, when all rows are printed, what further belongs to the answer in JSON and YAML.
+    """
     asking = Asking(search, *queries)
     with printer(search.output, events=events) as out:
         if events:
@@ -97,6 +102,7 @@ def answer(search: Search, *queries: Query, events: bool = False) -> None:
         else:
             found = out.rows(search.bar.before_output(in_time_order(map(row, asking.requests()))))
         out.also = asking.also(found=bool(found))
+        out.beside = beside() if beside is not None else {}
         out.finish(asking.coverage, search.since, search.until)
     if not found:
         tell(f"no {'event' if events else 'request'} matches {' / '.join(map(asked, queries))}")

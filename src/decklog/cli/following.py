@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from decklog.ask.controllers import is_by_controller
 from decklog.ask.owners import chain, said
@@ -73,19 +73,33 @@ class Overhearing(Search):
         return is_by_controller(event) and is_last(event) and any(query.matches(event, line) for query in self.queries)
 
 
-def follow(search: Overhearing) -> None:
-    """Tell, beside the answer, what led to the deletions by controllers that stand in it."""
+class Followed(NamedTuple):
+    """What led to the deletions by controllers that stand in an answer."""
+
+    chains: list[list[Step]] = []  # noqa: RUF012  # because: a tuple's default, which nobody changes
+    remark: str = ""
+    """Why they were not followed."""
+
+    def tell(self) -> None:
+        """Tell it beside the answer."""
+        if self.remark:
+            tell(self.remark)
+        for steps in self.chains:
+            tell(said(steps))
+
+
+def follow(search: Overhearing) -> Followed:
+    """Find out what led to the deletions by controllers that stand in the answer."""
     if not search.heard:
-        return
+        return Followed()
     if not can_ask_again(search):
-        tell("a controller deleted it; why is not followed up: standard input cannot be read twice, so name a file")
-        return
+        remark = "a controller deleted it; why is not followed up: standard input cannot be read twice, so name a file"
+        return Followed(remark=remark)
     found = list(merge(search.heard, *search.queries))
     if len(found) > FOLLOWED:
-        tell("deletions by controllers are followed up where they are few: ask for one object, or narrow the time")
-        return
-    for request in found:
-        tell(said(chain(request, asking_again(search))))
+        remark = "deletions by controllers are followed up where they are few: ask for one object, or narrow the time"
+        return Followed(remark=remark)
+    return Followed([chain(request, asking_again(search)) for request in found])
 
 
 def chains(search: Search, found: Iterable[Request]) -> list[list[Step]]:

@@ -100,6 +100,8 @@ class Printer(ABC):
         self.events = events
         self.also: dict[str, Any] = {}
         """What else there is to say of the search, for the formats that say it."""
+        self.beside: dict[str, Any] = {}
+        """What further belongs to the answer, for the formats that have a place for it."""
         self.streams = False
         """Whether each row is wanted as soon as it is there."""
 
@@ -195,7 +197,8 @@ class _Json(Verbatim):
         if self.events:
             self.line("\n]}")
         else:
-            self.line(f'"searched": {_json({**searched(coverage, since, until), **self.also})}}}')
+            beside = "".join(f"{_json(key)}: {_json(value)}, " for key, value in self.beside.items())
+            self.line(f'{beside}"searched": {_json({**searched(coverage, since, until), **self.also})}}}')
 
 
 _PRINTERS: Final[dict[str, Callable[..., Printer]]] = {

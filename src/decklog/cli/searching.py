@@ -139,6 +139,8 @@ def search_options(
         ) -> Any:
             now = datetime.now(UTC)
             start, end = (moment(time, now) if time else None for time in (since, until))
+            if start is not None and end is not None and start >= end:
+                raise DecklogError(f"--since {since} is not before --until {until}: nothing lies between")
             positional = values.pop("files", ())
             if objects:
                 positional, values["things"] = told_apart(positional)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from decklog.ask.questions import who_did
 from decklog.cli.asking import answer
 from decklog.cli.completing import questions
-from decklog.cli.following import Overhearing, follow
+from decklog.cli.following import Followed, Overhearing, follow
 from decklog.cli.narrowing import filtered
 from decklog.cli.searching import ROWS_HELP, search_options
 
@@ -33,7 +33,7 @@ A name also finds requests that may have reached the object without naming it (O
 deletion of a namespace, a list. --exact leaves them out.
 
 A deletion by a controller is followed up as far as the log shows it, below the answer: "... deleted by the garbage
-collector, because alice deleted deployments/web".
+collector, because alice deleted deployments/web"; in -o json and yaml as "because", a list of steps for each.
 """
 
 
@@ -52,6 +52,12 @@ def command(search: Search, words: tuple[str, ...], filters: Filters, exact: boo
     """Say who did something to an object."""
     queries = who_did(words, **filters.fields(search), reach=not exact)
     overhearing = Overhearing.of(search, queries)
-    answer(overhearing, *queries)
-    if chain:
-        follow(overhearing)
+    followed = Followed()
+
+    def because() -> dict[str, Any]:
+        nonlocal followed
+        followed = follow(overhearing)
+        return {"because": followed.chains} if followed.chains else {}
+
+    answer(overhearing, *queries, beside=because if chain else None)
+    followed.tell()

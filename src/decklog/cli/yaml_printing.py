@@ -46,7 +46,8 @@ class YamlPrinter(Verbatim):
     def finish(self, coverage: Coverage, since: str | None, until: str | None) -> None:
         """Say what the answer covers."""
         if not self.events:
-            self.out.write(written({"searched": {**searched(coverage, since, until), **self.also}}))
+            beside = msgspec.to_builtins(self.beside)
+            self.out.write(written({**beside, "searched": {**searched(coverage, since, until), **self.also}}))
 
 
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml, where it is there: ten times as fast
