@@ -146,3 +146,17 @@ def test_services_keep_their_address(client: Client) -> None:
 def test_quality_of_service(client: Client, resources: dict[str, Any], quality: str) -> None:
     """A pod's class follows from its limits and its requests, which are its limits where it names none."""
     assert client.post(PODS, container(resources=resources)).json["status"]["qosClass"] == quality
+
+
+def test_a_stateful_set_mounts_what_it_claims(client: Client) -> None:
+    """A claim template is a volume of its pods; anything else is none."""
+    body = deployment("db")
+    template = body["spec"]["template"]["spec"]
+    template["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    body["spec"] |= {"serviceName": "db", "volumeClaimTemplates": [claim]}
+    target = DEPLOYMENTS.replace("deployments", "statefulsets")
+    assert client.post(target, body).status == 201
+    claim["metadata"] = {"name": "other"}
+    body["metadata"]["name"] = "db2"
+    assert "spec.template.spec.containers[0].volumeMounts[0].name" in client.post(target, body).message

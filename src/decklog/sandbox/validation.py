@@ -15,7 +15,7 @@ from decklog.sandbox.selectors import from_label_selector
 from decklog.sandbox.status import Cause, forbidden_value, invalid_value, required, unsupported_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Set
 
     from decklog.sandbox.objects import Object
     from decklog.sandbox.resources import Resource
@@ -186,10 +186,11 @@ def _fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _pod_spec(spec: Mapping[str, Any], field: str) -> Iterator[Cause]:
+def _pod_spec(spec: Mapping[str, Any], field: str, claimed: Set[str] = frozenset()) -> Iterator[Cause]:
+    """Check a pod's spec; `claimed`: volumes that it gets from elsewhere, a StatefulSet's claim templates."""
     if not dicts(spec, "containers"):
         yield required(f"{field}.containers")
-    volumes = {text(volume, "name") for volume in dicts(spec, "volumes")}
+    volumes = {text(volume, "name") for volume in dicts(spec, "volumes")} | claimed
     seen: set[str] = set()
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         for place, container in enumerate(dicts(spec, kind)):
@@ -241,7 +242,8 @@ def _workload(new: Object, old: Object | None) -> Iterator[Cause]:
         yield invalid_value(
             "spec.template.metadata.labels", quoted(given), "`selector` does not match template `labels`"
         )
-    yield from _pod_spec(template.get("spec") or {}, "spec.template.spec")
+    claimed = {text(claim, "metadata", "name") for claim in dicts(spec, "volumeClaimTemplates")}
+    yield from _pod_spec(template.get("spec") or {}, "spec.template.spec", claimed)
     policy = dig(template, "spec", "restartPolicy")
     if policy in {"OnFailure", "Never"}:
         yield unsupported_value("spec.template.spec.restartPolicy", quoted(policy), ("Always",))
