@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from cli.running import run
-from enable.control_plane import AUDIT, manifest, node, server_flags
+from enable.control_plane import AUDIT, manifest, node, process, server_flags
 from enable.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -146,6 +146,16 @@ def test_a_managed_cluster_shows_nothing(tmp_path: Path) -> None:
         ran = run("status", kubeconfig(tmp_path, server))
     assert ran.code == 2
     assert "no pod of kube-apiserver is shown: a managed control plane" in ran.err
+
+
+def test_a_process_without_a_manifest_is_read(tmp_path: Path) -> None:
+    """Where no manifest lies at a usual place, the process's own flags are told; its paths are the host's."""
+    node(tmp_path, b"")
+    process(tmp_path, AUDIT)
+    ran = run("status", "--root", tmp_path)
+    assert ran.code == 0, ran.out
+    assert ran.out.startswith("the process kube-apiserver (image not said): auditing is on\n")
+    assert "reading secrets             Metadata" in ran.out
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

@@ -15,14 +15,17 @@ from decklog.errors import DecklogError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from decklog.enable.manifest import StaticPod
     from decklog.enable.summary import Summary
 
 MANIFEST: Final = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+_PLACES: Final = (MANIFEST, "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml")
 _OFF: Final = 1
-_HELP: Final = f"""Say what is recorded, where it goes, how long it is kept, and what is missing.
+_HELP: Final = """Say what is recorded, where it goes, how long it is kept, and what is missing.
 
-SOURCE is kube-apiserver's manifest on its node (default: {MANIFEST}), with policy and log behind it; or a kubeconfig,
-which can say less: flags from the API servers' pods, and what they have counted.
+SOURCE is kube-apiserver's manifest on its node, with policy and log behind it (default: kubeadm's, RKE2's, or else the
+process that runs here); or a kubeconfig, which can say less: flags from the API servers' pods, and what they have
+counted.
 
 \b
 decklog status
@@ -63,8 +66,10 @@ def _summaries(source: str | None, context: str, root: Path) -> list[Summary]:
     from decklog.enable.manifest import StaticPod  # noqa: PLC0415  # because: --help does not need the rooms
     from decklog.enable.summary import summary  # noqa: PLC0415  # because: --help does not need the rooms
 
-    path = source or str(root / MANIFEST.lstrip("/"))
-    data = _read(path, named=source is not None)
+    if source is None:
+        return [summary(each, root) for each in _here(root)]
+    path = source
+    data = _read(path)
     if not _is_kubeconfig(data):
         return [summary(StaticPod.read(data, path), root)]
     from decklog.enable.running import api_servers  # noqa: PLC0415  # because: --help does not need the rooms
@@ -80,14 +85,32 @@ def _summaries(source: str | None, context: str, root: Path) -> list[Summary]:
     return [summary(pod, None, counted if len(pods) == 1 else None) for pod in pods]
 
 
-def _read(path: str, *, named: bool) -> bytes:
+def _here(root: Path) -> list[StaticPod]:
+    """Find what runs on this node."""
+    from decklog.enable.manifest import StaticPod  # noqa: PLC0415  # because: --help does not need the rooms
+    from decklog.enable.processes import command_lines  # noqa: PLC0415  # because: --help does not need the rooms
+    from decklog.enable.running import of_process  # noqa: PLC0415  # because: --help does not need the rooms
+
+    for place in _PLACES:
+        path = root / place.lstrip("/")
+        if path.exists():
+            return [StaticPod.read(_read(str(path)), str(path))]
+    found = [of_process(words) for words in command_lines(root / "proc")]
+    if not found:
+        raise DecklogError(
+            f"{root / MANIFEST.lstrip('/')} is not there, and no kube-apiserver runs here: name the manifest, or a "
+            "kubeconfig (k3s and Talos show no flags: see 'decklog enable --for')"
+        )
+    return found
+
+
+def _read(path: str) -> bytes:
     try:
         with Path(path).open("rb") as file:
             return file.read(8 << 20)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "no path"
-        hint = "check the path" if named else "name the manifest, or a kubeconfig"
-        raise DecklogError(f"{path} cannot be read: {reason.lower()}: {hint}") from None
+        raise DecklogError(f"{path} cannot be read: {reason.lower()}: check the path") from None
 
 
 def _is_kubeconfig(data: bytes) -> bool:

@@ -21,7 +21,7 @@ def runs(flags: Mapping[str, str], others: Mapping[str, str], proc: Path) -> boo
     processes are hidden from us, or it is down; an API server of another cluster says nothing.
     """
     wanted, unwanted = _audit(flags), _audit(others)
-    seen = [audit_flags(words[1:]) for words in _command_lines(proc)]
+    seen = [audit_flags(words[1:]) for words in command_lines(proc)]
     return True if wanted in seen else False if unwanted in seen else None
 
 
@@ -41,7 +41,8 @@ def audit_flags(words: list[str]) -> dict[str, str]:
     return found
 
 
-def _command_lines(proc: Path) -> list[list[str]]:
+def command_lines(proc: Path) -> list[list[str]]:
+    """Give the words of each kube-apiserver that runs, as far as they can be seen."""
     found = []
     try:
         folders = [folder for folder in proc.iterdir() if folder.name.isdigit()]

@@ -35,6 +35,19 @@ _NAMES: Final = {
 }
 
 
+def of_process(words: list[str]) -> StaticPod:
+    """Make a manifest of a process that runs on the host itself (k0s, systemd): all paths are the host's."""
+    command = [word.encode("utf-8", "replace").decode() for word in words]
+    container = {
+        "name": "kube-apiserver",
+        "command": command,
+        "volumeMounts": [{"name": "host", "mountPath": "/"}],
+    }
+    spec = {"containers": [container], "volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kube-apiserver"}, "spec": spec}
+    return StaticPod.read(json.dumps(pod).encode(), "the process kube-apiserver")
+
+
 def api_servers(server: ServerAccess) -> tuple[list[StaticPod], dict[str, float]]:
     """Ask a cluster for its API servers' pods, and one of them for what it has counted.
 
