@@ -150,7 +150,7 @@ def test_quality_of_service(client: Client, resources: dict[str, Any], quality: 
 
 def test_a_stateful_set_mounts_what_it_claims(client: Client) -> None:
     """A claim template is a volume of its pods; anything else is none."""
-    body = deployment("db")
+    body = {**deployment("db"), "kind": "StatefulSet"}
     template = body["spec"]["template"]["spec"]
     template["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}

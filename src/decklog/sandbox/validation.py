@@ -15,7 +15,7 @@ from decklog.sandbox.selectors import from_label_selector
 from decklog.sandbox.status import Cause, forbidden_value, invalid_value, required, unsupported_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Set
+    from collections.abc import Callable, Iterator, Mapping
 
     from decklog.sandbox.objects import Object
     from decklog.sandbox.resources import Resource
@@ -186,11 +186,11 @@ def _fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _pod_spec(spec: Mapping[str, Any], field: str, claimed: Set[str] = frozenset()) -> Iterator[Cause]:
+def _pod_spec(spec: Mapping[str, Any], field: str, claimed: set[str] | None = None) -> Iterator[Cause]:
     """Check a pod's spec; `claimed`: volumes that it gets from elsewhere, a StatefulSet's claim templates."""
     if not dicts(spec, "containers"):
         yield required(f"{field}.containers")
-    volumes = {text(volume, "name") for volume in dicts(spec, "volumes")} | claimed
+    volumes = {text(volume, "name") for volume in dicts(spec, "volumes")} | (claimed or set())
     seen: set[str] = set()
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         for place, container in enumerate(dicts(spec, kind)):
