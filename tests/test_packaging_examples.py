@@ -11,8 +11,10 @@ import pytest
 import yaml
 
 from decklog import config_file
+from decklog.assembling.upkeep import retention_rules
 from decklog.cli import decklog
 from decklog.cli.helm import Helm
+from decklog.policy.reader import load
 
 if TYPE_CHECKING:
     import click
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 UNITS = ROOT / "examples" / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
 MANIFEST = ROOT / "examples" / "receive" / "statefulset.yaml"
+WHOLE = ROOT / "examples" / "serve" / "statefulset.yaml"
 
 
 class Unit(configparser.RawConfigParser):
@@ -61,10 +64,10 @@ def test_a_unit_starts_a_command_with_flags_that_exist(path: Path) -> None:
     assert service["ProtectSystem"] == "strict"
 
 
-@pytest.mark.parametrize("name", ["receive", "gateway"])
+@pytest.mark.parametrize("name", ["decklog-receive", "decklog-gateway", "decklog"])
 def test_a_door_s_unit_waits_until_it_serves(name: str) -> None:
     """The manager is told; it reloads by SIGHUP, and gives a stop the time that it may take."""
-    service = dict(Unit(UNITS / f"decklog-{name}.service")["Service"])
+    service = dict(Unit(UNITS / f"{name}.service")["Service"])
     assert service["Type"] == "notify"
     assert service["ExecReload"].endswith("-HUP $MAINPID")
     assert int(service["TimeoutStopSec"].removesuffix("s")) > 10
@@ -78,6 +81,50 @@ def test_the_configuration_of_a_unit_is_one(name: str, path: Path) -> None:
     assert set(config_file.read(path)) <= flags(decklog.entries[name].load())
     unit = (UNITS / f"decklog-{name}.service").read_text("utf-8")
     assert str(path.relative_to(ROOT)) in unit
+
+
+def check_sections(path: Path) -> None:
+    """Hold every value against the flags of the door whose section it stands in, and those outside against all."""
+    file = config_file.load(path)
+    assert set(file.sections) == {"gateway", "receive", "web"}
+    for name in file.sections:
+        assert set(file.sections[name].values) <= flags(decklog.entries[name].load())
+    some = {*file.sections, "serve"}
+    assert set(file.values) <= set().union(*(flags(decklog.entries[name].load()) for name in some))
+
+
+def test_the_configuration_of_the_whole_is_one() -> None:
+    """The unit's own comment says where it comes from."""
+    path = ROOT / "examples" / "serve" / "decklog.yaml"
+    check_sections(path)
+    assert str(path.relative_to(ROOT)) in (UNITS / "decklog.service").read_text("utf-8")
+
+
+def test_the_manifest_of_the_whole_fits_together(tmp_path: Path) -> None:
+    """Its configuration, ports, volumes and labels; policy and retention are ones."""
+    found = {each["kind"]: each for each in yaml.safe_load_all(WHOLE.read_text("utf-8"))}
+    spec = found["StatefulSet"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    for name, text in found["ConfigMap"]["data"].items():
+        (tmp_path / name).write_text(text)
+    check_sections(tmp_path / "decklog.yaml")
+    assert load(str(tmp_path / "policy.yaml")).policy.rules
+    assert retention_rules(str(tmp_path / "retention.yaml")).digest
+    values = yaml.safe_load(found["ConfigMap"]["data"]["decklog.yaml"])
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    listened = {name: each["listen"] for name, each in values.items() if isinstance(each, dict)}
+    assert {name: each.rpartition(":")[2] for name, each in listened.items()} == {
+        name: port for name, port in ports.items() if name != "metrics"
+    }
+    assert values["metrics-listen"].endswith(ports["metrics"])
+    assert {port["targetPort"] for port in found["Service"]["spec"]["ports"]} == set(ports) - {"metrics"}
+    assert spec["template"]["metadata"]["labels"] == found["Service"]["spec"]["selector"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    volumes |= {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
 
 
 def documents() -> dict[str, dict[str, Any]]:
