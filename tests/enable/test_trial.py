@@ -211,8 +211,39 @@ def test_an_event_that_does_not_come_is_said(tmp_path: Path) -> None:
         on = Node(tmp_path, server)
         proved = on.begin().prove(on.new, 0.6, nothing)
     assert not proved.found
-    assert "not proved: GET /api/v1/namespaces/default/configmaps/decklog-prove-" in proved.text
-    assert "its event is not in the log" in proved.text
+    assert "the event of GET /api/v1/namespaces/default/configmaps/decklog-prove-" in proved.text
+    assert "(answer 404) is not in the log" in proved.text
+
+
+def test_a_request_is_made_again(tmp_path: Path) -> None:
+    """The first request may have met the old API server, which records nothing: it is made again."""
+    log = tmp_path / "var/log/kubernetes/audit/audit.log"
+    with ScriptedServer([200]) as server:
+        on = Node(tmp_path, server)
+
+        def begin_to_record(_: str) -> None:
+            server.log = log
+
+        proved = on.begin().prove(on.new, 20, begin_to_record)
+    assert proved.found
+    assert len([path for path, _ in server.requests if "decklog-prove" in path]) == 2
+
+
+def test_an_undo_that_fails_is_told_with_the_reason(tmp_path: Path) -> None:
+    """If the old manifest cannot be put back, that, why it was tried, and the container's words are told."""
+    with ScriptedServer([200, CLOSED]) as server:
+        on = Node(tmp_path, server)
+        output(tmp_path, "E0101 no such file")
+
+        def undo() -> None:
+            raise DecklogError("the disk is full")
+
+        with pytest.raises(DecklogError) as told:
+            on.begin().wait_or_undo(on.new, on.old, undo, 0.8, nothing)
+    first, *rest = str(told.value).splitlines()
+    assert first.startswith("not ready after 1 s")
+    assert first.endswith("and the old manifest could not be put back: the disk is full")
+    assert rest[-1] == "E0101 no such file"
 
 
 POLICIES = {

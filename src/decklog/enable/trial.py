@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from decklog.access import Access
     from decklog.disk import Disk
     from decklog.enable.looking import Arrivals
     from decklog.enable.manifest import StaticPod
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from decklog.enable.server_access import ServerAccess
 
 _LOOK_S: Final = 0.25
+_ASK_AGAIN_S: Final = 3.0
 
 
 class Waited(Struct, frozen=True):
@@ -96,11 +98,18 @@ class Trial:
         timeout_s: float,
         tell: Callable[[str], None],
     ) -> Waited:
-        """Wait; if it does not serve, `undo` and wait for the `old` one, and say what came of that."""
+        """Wait; if it does not serve, `undo` and wait for the `old` one, and say what came of that.
+
+        Raises DecklogError if `undo` does, with what was waited for in vain.
+        """
         waited = self.wait(pod, timeout_s, tell)
         if waited.ready:
             return waited
-        undo()
+        try:
+            undo()
+        except DecklogError as error:
+            told = (f"{waited.text}; and the old manifest could not be put back: {error}", *waited.output)
+            raise DecklogError("\n".join(told)) from error
         if not self.before.serves:
             text = f"{waited.text}; the old manifest is back (its API server did not serve before, either)"
             return Waited(ready=False, text=text, output=waited.output)
@@ -177,24 +186,24 @@ class Trial:
         self, request: Marked, arrivals: Arrivals, timeout_s: float, tell: Callable[[str], None]
     ) -> Proved:
         start = self._clock()
+        answer, asked_s = "", 0.0
         async with self.server.open() as access:
-            try:
-                reply = await ask(access, request.method, request.target, request.headers)
-            except (OSError, TimeoutError) as error:
-                why = str(error) or "no answer in time"
-                return Proved(found=False, text=f"the request {request} to {access.server} failed: {why[:200]}")
-        while True:
-            try:
-                found = proof.find(request, arrivals.new_lines())
-            except OSError as error:
-                return Proved(found=False, text=f"{arrivals.says} cannot be read: {error.strerror}")
-            took = self._clock() - start
-            if found is not None:
-                return Proved(found=True, text=_told(request, reply.status, found[0], arrivals.says, took))
-            if took >= timeout_s:
-                return Proved(found=False, text=_missing(request, reply.status, arrivals.says, timeout_s))
-            tell(f"looking for the event of {request} in {arrivals.says}, {took:.0f} s of {timeout_s:.0f}")
-            await asyncio.sleep(_LOOK_S)
+            while True:
+                took = self._clock() - start
+                if not answer or took - asked_s >= _ASK_AGAIN_S:
+                    # Again: the first may have met the old API server, or none at all.
+                    answer, asked_s = await _asked(access, request), took
+                try:
+                    found = proof.find(request, arrivals.new_lines())
+                except OSError as error:
+                    return Proved(found=False, text=f"{arrivals.says} cannot be read: {error.strerror}")
+                took = self._clock() - start
+                if found is not None:
+                    return Proved(found=True, text=_told(request, answer, found[0], arrivals.says, took))
+                if took >= timeout_s:
+                    return Proved(found=False, text=_missing(request, answer, arrivals.says, timeout_s))
+                tell(f"looking for the event of {request} in {arrivals.says}, {took:.0f} s of {timeout_s:.0f}")
+                await asyncio.sleep(_LOOK_S)
 
 
 def begin(
@@ -223,15 +232,26 @@ async def _once(server: ServerAccess) -> Answer:
         return await readyz(access)
 
 
-def _told(request: Marked, status: int, event: object, place: str, took_s: float) -> str:
+async def _asked(access: Access, request: Marked) -> str:
+    """Make the request; give what came of it, for a sentence."""
+    try:
+        reply = await ask(access, request.method, request.target, request.headers)
+    except TimeoutError:
+        return "no answer in time"
+    except OSError as error:
+        return f"no answer: {error.strerror or error}"[:200]
+    return f"answer {reply.status}" if reply.status else "no answer that is HTTP"
+
+
+def _told(request: Marked, answer: str, event: object, place: str, took_s: float) -> str:
     level = f" at {request.level}" if request.level is not None else ""
     who = getattr(getattr(event, "user", None), "username", "")
     by = f" by {who}" if who else ""
-    return f"proved: {request}{by} (answer {status}) is recorded{level} in {place}, after {took_s:.1f} s"
+    return f"proved: {request}{by} ({answer}) is recorded{level} in {place}, after {took_s:.1f} s"
 
 
-def _missing(request: Marked, status: int, place: str, timeout_s: float) -> str:
+def _missing(request: Marked, answer: str, place: str, timeout_s: float) -> str:
     return (
-        f"not proved: {request} was answered {status}, and after {timeout_s:.0f} s its event is not in {place}: is it "
+        f"not proved: after {timeout_s:.0f} s the event of {request} ({answer}) is not in {place}: is it "
         "this API server's, and does a webhook batch wait longer (--audit-webhook-batch-max-wait)? Give --timeout more"
     )
