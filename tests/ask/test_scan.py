@@ -304,13 +304,27 @@ def test_a_broken_process_is_made_good(tmp_path: Path) -> None:
 def test_an_error_of_a_process_is_raised() -> None:
     """An error in a child ends the whole, and no child is left behind."""
     parent = os.getpid()
+    reading, writing = os.pipe()
+    waits = [True]
 
     def fail(value: int) -> int:
         if os.getpid() != parent:
+            os.write(writing, b".")
             raise TooMuchError("too much")
+        while waits:  # until the child has its share
+            os.read(reading, 1)
+            waits.clear()
         return value
 
     with pytest.raises(TooMuchError):
         fork_map(fail, range(4), 2)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_each_value_is_done_once_by_whoever_is_free() -> None:
+    """However many values there are, the results stand in their order."""
+    for number in (0, 1, 2, 5, 4_001, 6_000):
+        assert fork_map(lambda value: value * 2, range(number), 3) == [value * 2 for value in range(number)]

@@ -12,7 +12,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,6 +20,10 @@ R = TypeVar("R")
 
 MOST_PROCESSES: Final = 8
 """Past so many, reading the file is what takes the time."""
+
+_TOKEN_BYTES: Final = 2
+_MOST_TOKENS: Final = 2_000
+"""They fit into any pipe: macOS begins with 16 KiB, and one that is out of room for its pipes gives 4 KiB."""
 
 
 def usable_processes() -> int:
@@ -33,31 +37,60 @@ def usable_processes() -> int:
 def fork_map(function: Callable[[T], R], values: Sequence[T], processes: int) -> list[R]:
     """Give the results of `function`, in order; an error of one is raised here, and the children are ended.
 
-    What a child could not do (it was killed, its result cannot be sent) is done here.
+    Who is done with one value takes the next one: a process that others keep waiting for the processor does less. What
+    a child could not do (it was killed, its result cannot be sent) is done here.
     """
     ways = min(processes, len(values))
-    children = [_Child(function, values[way::ways]) for way in range(1, ways)]
+    if ways < 2:
+        return [function(value) for value in values]
+    places = _Places(len(values))
+    children = [_Child(function, values, places) for _ in range(1, ways)]
     try:
-        results: list[list[R]] = [[function(value) for value in values[::ways]]] if values else []
-        for way, child in enumerate(children, start=1):
-            done = child.result()
-            results.append([function(value) for value in values[way::ways]] if done is None else done)
+        done = {place: function(values[place]) for place in places.taken()}
+        for child in children:
+            done |= child.result() or {}
+        return [done[place] if place in done else function(value) for place, value in enumerate(values)]
     finally:
+        places.close()
         for child in children:
             child.end()
-    return [results[place % ways][place // ways] for place in range(len(values))]
+
+
+class _Places:
+    """Places of values to be done: in a pipe, out of which several processes take."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._step = -(-number // _MOST_TOKENS)
+        self._reading, writing = os.pipe()
+        for token in range(-(-number // self._step)):
+            os.write(writing, token.to_bytes(_TOKEN_BYTES, "big"))
+        os.close(writing)
+
+    def taken(self) -> Iterator[int]:
+        while token := os.read(self._reading, _TOKEN_BYTES):
+            start = int.from_bytes(token, "big") * self._step
+            yield from range(start, min(start + self._step, self._number))
+
+    def drop(self) -> None:
+        """Leave nothing to do for anyone: an error is the answer."""
+        while os.read(self._reading, 1 << 12):
+            pass
+
+    def close(self) -> None:
+        os.close(self._reading)
 
 
 class _Child:
-    def __init__(self, function: Callable[[Any], Any], values: Sequence[Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], values: Sequence[Any], places: _Places) -> None:
         self._reading, writing = os.pipe()
         self._process = os.fork()
         if self._process == 0:
             os.close(self._reading)
-            _work(function, values, writing)
+            _work(function, values, places, writing)
         os.close(writing)
 
-    def result(self) -> list[Any] | None:
+    def result(self) -> dict[int, Any] | None:
         with os.fdopen(self._reading, "rb", closefd=False) as pipe:
             sent = pipe.read()
         try:
@@ -74,13 +107,14 @@ class _Child:
         os.waitpid(self._process, 0)
 
 
-def _work(function: Callable[[Any], Any], values: Sequence[Any], writing: int) -> NoReturn:
+def _work(function: Callable[[Any], Any], values: Sequence[Any], places: _Places, writing: int) -> NoReturn:
     """Be the child; leave without the parent's clean-up (its buffers, its exit handlers)."""
     try:
         try:
-            done: object = [function(value) for value in values]
+            done: object = {place: function(values[place]) for place in places.taken()}
         except Exception as error:  # noqa: BLE001  # because: it is raised in the parent
             done = error
+            places.drop()
         with os.fdopen(writing, "wb") as pipe:
             pickle.dump(done, pipe, pickle.HIGHEST_PROTOCOL)
     finally:

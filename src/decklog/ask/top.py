@@ -116,10 +116,13 @@ def _together(labels: tuple[Label, ...]) -> Label:
 
 
 def time_label(label: Label | None, *, fine: bool) -> Label:
-    """Give the label of a timeline: when a request was received, to ten seconds (`fine`: to one); and `label`."""
+    """Give the label of a timeline: when a request was received, to ten seconds (`fine`: to one), paired with `label`.
+
+    Without one it is the time alone: pairs take longer to count.
+    """
     end = _SECOND if fine else _TEN_SECONDS
     if label is None:
-        return Narrow(lambda event: ((event.request_received_timestamp or "")[:end], ""), frozenset())
+        return Narrow(lambda event: (event.request_received_timestamp or "")[:end], frozenset())
     bare, fields = unwrapped(label)
     return Narrow(lambda event: ((event.request_received_timestamp or "")[:end], bare(event)), fields)
 
@@ -160,7 +163,9 @@ def timeline(
     timed: list[tuple[int, str, int]] = []
     untimed = 0
     for key, count in tallied.items():
-        time, label = cast("tuple[str, Hashable]", key)  # because: `time_label` makes pairs
+        time, label = cast(
+            "tuple[str, Hashable]", key if isinstance(key, tuple) else (key, "")
+        )  # because: `time_label`
         if (second := _seconds(time)) is None:
             untimed += count
         else:
