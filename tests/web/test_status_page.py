@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -91,7 +92,8 @@ def test_a_store_is_told_in_figures(tmp_path: Path) -> None:
     """Its events, its clusters with their lag, the room on its disk."""
     store = tmp_path / "store"
     fill(store, [encode_line(event(audit_id=f"id-{number}")).rstrip(b"\n") for number in range(5)], cluster="east")
-    page = door(Stored(str(store), Disk()), store=str(store)).look("/status.json").json
+    with closing(Stored(str(store), Disk())) as data:
+        page = door(data, store=str(store)).look("/status.json").json
     assert page["store"]["events"] == 5
     assert [(one["name"], one["events"], one["lagS"]) for one in page["sources"]] == [("east", 5, 30.0)]
     assert page["store"]["freeBytes"] > 0
@@ -105,7 +107,8 @@ def test_requests_without_an_end_are_counted_when_asked_for(tmp_path: Path) -> N
     whole = [event(audit_id="whole", stage=Stage.REQUEST_RECEIVED), event(audit_id="whole")]
     events = [*whole, event(audit_id="lost", stage=Stage.REQUEST_RECEIVED)]
     fill(store, [encode_line(one).rstrip(b"\n") for one in events])
-    page = door(Stored(str(store), Disk()), store=str(store)).look("/status.json?gaps=1").json
+    with closing(Stored(str(store), Disk())) as data:
+        page = door(data, store=str(store)).look("/status.json?gaps=1").json
     assert page["gaps"] == {"distinct": 3, "received": 2, "open": 1, "examples": ["lost"]}
     assert any("1 requests have no end" in one for one in page["warnings"])
 

@@ -116,6 +116,7 @@ class WebDoor:
                 logger.warning("the pages' certificate stays as it was: %s", error)
 
     async def _pages(self, stack: AsyncExitStack) -> Pages:
+        stack.callback(self.data.close)
         readings = Readings(await self._keeper(stack))
         return Pages(self.data, readings, settings=self._told())
 

@@ -93,6 +93,10 @@ class Data(Protocol):
         """Whether it tells clusters apart."""
         ...
 
+    def close(self) -> None:
+        """Let go of it; nobody may be asking."""
+        ...
+
     def look(self, wanted: Wanted, deadline: Deadline, *, before: str = "", limit: int, around: bool = True) -> Look:
         """Give a page of requests; `before` is the `older` of the page before. Without `around`, the rows alone."""
         ...

@@ -77,6 +77,10 @@ class Files:
         rotated = () if self._rotated else ("--no-rotated",)
         return (*(word for file in self._files for word in ("-f", file)), *rotated)
 
+    def close(self) -> None:
+        """Forget what was held."""
+        self._held = None
+
     def look(self, wanted: Wanted, deadline: Deadline, *, before: str = "", limit: int, around: bool = True) -> Look:
         """Read, and keep the newest."""
         coverage = Coverage()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,21 +53,34 @@ class Stored:
     has_clusters = True
 
     def __init__(self, store: str, disk: Disk, *, remembers: bool = True) -> None:
-        """Open it; raises DecklogError if it is none. `remembers`: answers are kept while nothing comes."""
+        """Look at it; raises DecklogError if it is none. `remembers`: answers are kept while nothing comes.
+
+        It is opened by the first question: what is opened cannot cross a fork.
+        """
         self._store = Path(store)
         self._disk = disk
         try:
             view(self._store, disk)
         except OSError as error:
             raise DecklogError(f"cannot read the store {store} ({error.strerror}): run as a user who may") from error
-        self._open = OpenStore(self._store, disk)
+        self._opened: OpenStore | None = None
+        self._opening = threading.Lock()
         self._remembered = Remembered(self._state, MOST if remembers else 0)
         self._beside = ThreadPoolExecutor(2 * AT_ONCE, thread_name_prefix="store")
 
     def close(self) -> None:
         """Let go of it."""
         self._beside.shutdown()
-        self._open.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _open(self) -> OpenStore:
+        with self._opening:
+            if self._opened is None:
+                self._opened = OpenStore(self._store, self._disk)
+            return self._opened
 
     def _asking(self, wanted: Wanted, deadline: Deadline) -> _Asking:
         return _Asking(self._open, self._remembered, wanted, deadline)
