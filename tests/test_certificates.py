@@ -154,3 +154,15 @@ def test_both_ends_meet_over_tls() -> None:
     assert certificates.identity(shown).common_name == "alice"
     assert version == "TLSv1.3"
     assert handshake(server, certificates.client_context(ca.certificate_pem))[0] is None
+
+
+def test_a_key_needs_no_disk_that_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a directory for temporary files; where the system has no files in memory, there must be one."""
+    pair = certificates.throwaway(["localhost"], clock=lambda: datetime.now(UTC), lifetime=timedelta(hours=1))
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert certificates.server_context(pair).get_ca_certs() == []
+    monkeypatch.delattr("os.memfd_create")
+    with pytest.raises(FileNotFoundError):
+        certificates.server_context(pair)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    certificates.server_context(pair)

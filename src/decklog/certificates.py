@@ -13,6 +13,7 @@ import ipaddress
 import os
 import ssl
 import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     Clock = Callable[[], datetime]
@@ -175,10 +176,7 @@ def client_context(ca_pem: bytes, pair: KeyPair | None = None) -> ssl.SSLContext
 
 
 def _load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
-    # The ssl module reads key and certificate from files only. Ours live for this call, in a directory of mode 0700.
-    with tempfile.TemporaryDirectory(prefix="decklog-tls-") as directory:
-        certificate, key = Path(directory, "tls.crt"), Path(directory, "tls.key")
-        write(pair, certificate, key)
+    with _as_files(pair) as (certificate, key):
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
         except (ssl.SSLError, ValueError) as error:
@@ -186,6 +184,32 @@ def _load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
             raise DecklogError(
                 f"certificate and key cannot be used ({reason}): give PEM files of a pair, the key without a password",
             ) from None
+
+
+@contextmanager
+def _as_files(pair: KeyPair) -> Iterator[tuple[str, str]]:
+    """Make files of a pair for as long as the block runs, since the ssl module reads no key from anything else.
+
+    They are in memory alone, where the system has such files: no disk ever has the key, and none has to be writable.
+    """
+    with ExitStack() as stack:
+        if hasattr(os, "memfd_create"):
+            paths = [_in_memory(stack, pem) for pem in (pair.certificate_pem, pair.key_pem)]
+            if all(os.access(path, os.R_OK) for path in paths):  # no /proc: then as elsewhere
+                yield paths[0], paths[1]
+                return
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="decklog-tls-"))
+        write(pair, Path(directory, "tls.crt"), Path(directory, "tls.key"))
+        yield str(Path(directory, "tls.crt")), str(Path(directory, "tls.key"))
+
+
+def _in_memory(stack: ExitStack, content: bytes) -> str:
+    """Make a file that is in memory for as long as `stack` lives; gives its path."""
+    descriptor = os.memfd_create("decklog-tls")
+    stack.callback(os.close, descriptor)
+    while content:
+        content = content[os.write(descriptor, content) :]
+    return f"/proc/self/fd/{descriptor}"
 
 
 def _no_password() -> str:
