@@ -240,6 +240,15 @@ def test_what_cannot_be_edited_safely_is_refused_with_its_line(name: str, data: 
         after(name, data)
 
 
+def test_a_relative_policy_is_the_users_and_an_absolute_one_the_nodes() -> None:
+    """Where the policy is on the node is the distribution's usual place, unless an absolute path says another."""
+    users = interpret(distribution("k3s"), {"--audit-policy-file": "./mine.yaml"})
+    assert users.flags["--audit-policy-file"] == "/var/lib/rancher/k3s/server/audit.yaml"
+    assert "at /var/lib/rancher/k3s/server/audit.yaml" in users.then[0]
+    nodes = interpret(distribution("k3s"), {"--audit-policy-file": "/etc/audit.yaml"})
+    assert nodes.flags["--audit-policy-file"] == "/etc/audit.yaml"
+
+
 def test_an_unknown_distribution_is_refused() -> None:
     """The names that are known are given."""
     with pytest.raises(DecklogError, match="choose one of kubeadm, kind"):

@@ -54,14 +54,16 @@ def interpret(
 ) -> Recipe:
     """Say what to do for a distribution.
 
-    `flags`: the audit flags that are wanted, with their dashes; of --audit-policy-file the value is where the user has
-    the policy. `data`: the distribution's file as it is, None for a new one; `source` names it in errors. `policy`: the
-    text of the policy, for those that take it into their file. Raises DecklogError, with the line where there is one.
+    `flags`: the audit flags that are wanted, with their dashes; a relative --audit-policy-file is where the user has
+    the policy, and an absolute one where the node has it. `data`: the distribution's file as it is, None for a new one;
+    `source` names it in errors. `policy`: the text of the policy, for those that take it into their file. Raises
+    DecklogError, with the line where there is one.
     """
     given = flags.get(_POLICY, "")
     wanted = _flags(table, flags)
     words = {
-        "policy": given or ("audit-policy.yaml" if table.policy_fixed or table.managed else table.policy_file),
+        "policy": given or "audit-policy.yaml",
+        "place": wanted[_POLICY],
         "log": wanted.get(_LOG, table.log_path),
         "flags": " ".join(f"--extra-config=apiserver.{name[2:]}={value}" for name, value in wanted.items()),
     }
@@ -91,7 +93,7 @@ def _flags(table: Distribution, flags: Mapping[str, str]) -> dict[str, str]:
         if flags.get(_LOG, table.log_path) != "-":
             wanted |= _DEFAULTS
     wanted |= {name: value for name, value in flags.items() if name.startswith("--audit-")}
-    if table.policy_fixed:
+    if table.policy_fixed or not wanted[_POLICY].startswith("/"):
         wanted[_POLICY] = table.policy_file
     return wanted
 
