@@ -5,6 +5,7 @@ import pytest
 from decklog.enable.conflict import Conflict
 from decklog.enable.manifest import HostPath, StaticPod
 from decklog.enable.wanted import AuditWanted, files_of, same
+from decklog.errors import DecklogError
 from enable.corpus import KUBEADM, TUTORIAL, pod
 
 RUNS = "command: [kube-apiserver, --v=2]\n"
@@ -130,8 +131,8 @@ UNFIT = {
 @pytest.mark.parametrize(("wanted", "says"), UNFIT.values(), ids=UNFIT)
 def test_paths_that_cannot_be_mounted_are_refused(wanted: dict[str, str], says: str) -> None:
     """A path has to be one that kube-apiserver finds, and that a mount can lead to."""
-    with pytest.raises(ValueError, match=says):
-        AuditWanted(**wanted)  # type: ignore[arg-type]  # because: a table of several fields' values
+    with pytest.raises(DecklogError, match=says):
+        AuditWanted(**wanted).check_paths()  # type: ignore[arg-type]  # because: a table of several fields' values
 
 
 def test_where_nobody_says_where_events_go_a_log_is_wanted() -> None:

@@ -66,8 +66,8 @@ class Backups:
 
     def prepare(self, manifest: Path) -> None:
         """Make the directory, or see that it can be used. Raises DecklogError, OSError."""
-        manifests = manifest.parent.resolve()
-        if self.directory.resolve().is_relative_to(manifests):
+        manifests, directory = manifest.parent.resolve(), self.directory.resolve()
+        if directory == manifests or (is_kubelets(manifests) and directory.is_relative_to(manifests)):
             raise DecklogError(
                 f"the backups' directory {self.directory} lies in {manifests}, and kubelet runs what lies there: "
                 "choose another with --backup-dir"
@@ -187,6 +187,11 @@ class Backups:
 
     def _path(self, record: Record) -> Path:
         return self.directory / f"{record.backup.removesuffix('.backup')}{_SUFFIX}"
+
+
+def is_kubelets(directory: Path) -> bool:
+    """Whether kubelet probably runs everything in a directory: ``manifests``, ``pod-manifests``."""
+    return "manifests" in directory.name
 
 
 def checksum(data: bytes) -> str:

@@ -50,11 +50,13 @@ class Edit:
         return unified_diff(self.old, self.new, path)
 
 
-def plan(pod: StaticPod, wanted: AuditWanted, *, manifests: str = MANIFESTS) -> Edit:
-    """Find what has to change, and change it. Raises Conflict for what must not be guessed at.
+def plan(pod: StaticPod, wanted: AuditWanted, *, manifests: Sequence[str] = (MANIFESTS,)) -> Edit:
+    """Find what has to change, and change it.
 
-    `manifests`: the directory that kubelet runs everything of; nothing else may be put there.
+    Raises Conflict for what must not be guessed at, DecklogError for paths that cannot be. `manifests`: the directories
+    that kubelet runs everything of; nothing else may be put there.
     """
+    wanted.check_paths()
     draft = _draft(pod, wanted, manifests)
     if not draft.changes:
         return Edit(pod.data, pod.data, (), pod)
@@ -73,18 +75,19 @@ def unified_diff(old: bytes, new: bytes, path: str) -> bytes:
     return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
 
 
-def _draft(pod: StaticPod, wanted: AuditWanted, manifests: str) -> Draft:
+def _draft(pod: StaticPod, wanted: AuditWanted, manifests: Sequence[str]) -> Draft:
     draft = Draft()
     for name, value in wanted.given().items():
         _flag(pod, draft, name, value)
     for need in needs(pod, wanted):
-        if is_within(need.path, plain(manifests)):
-            raise Conflict(
-                pod.path,
-                0,
-                f"{need.flag} {need.path} lies in {manifests}, and kubelet runs what lies there",
-                "choose another directory",
-            )
+        for directory in manifests:
+            if is_within(need.path, plain(directory)):
+                raise Conflict(
+                    pod.path,
+                    0,
+                    f"{need.flag} {need.path} lies in {directory}, and kubelet runs what lies there",
+                    "choose another directory",
+                )
         cover(pod, draft, need)
     return draft
 

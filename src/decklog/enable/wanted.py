@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from decklog.audit.times import DurationError, format_duration, parse_duration
+from decklog.errors import DecklogError
 from decklog.options import Seconds, flags, option
 
 if TYPE_CHECKING:
@@ -44,10 +45,7 @@ class Takes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AuditWanted:
-    """The flags that were given. Paths are those that kube-apiserver sees, within its container.
-
-    Raises ValueError for a value that kube-apiserver, or a container's mount, could not use.
-    """
+    """The flags that were given. Paths are those that kube-apiserver sees, within its container."""
 
     policy_file: str | None = option(
         "--audit-policy-file", None, "The policy; a relative path is made absolute.", type=str, metavar="FILE"
@@ -167,7 +165,8 @@ class AuditWanted:
     webhook_files: tuple[str, ...] = field(default=())
     """No flag: the files that the webhook's kubeconfig names (`files_of`), which have to be mounted as well."""
 
-    def __post_init__(self) -> None:
+    def check_paths(self) -> None:
+        """Raise DecklogError for a path that kube-apiserver could not find, or to which no mount can lead."""
         for name, value in self.given().items():
             if FLAGS[name] is Takes.PATH:
                 _check_path(name, value)
@@ -209,13 +208,13 @@ def _check_path(name: str, path: str) -> None:
     if name == "--audit-log-path" and path == STDOUT:
         return
     if not path.startswith("/"):
-        raise ValueError(f"{name} {path!r} is no absolute path: give it as the container sees it, from / on")
+        raise DecklogError(f"{name} {path!r} is no absolute path: give it as the container sees it, from / on")
     if path.endswith("/") or posixpath.normpath(path) in {"/", "//"}:
-        raise ValueError(f"{name} {path!r} names a directory: name the file in it")
+        raise DecklogError(f"{name} {path!r} names a directory: name the file in it")
     if ".." in path.split("/"):
-        raise ValueError(f"{name} {path!r} goes back by '..', which no hostPath may: write the path that it leads to")
+        raise DecklogError(f"{name} {path!r} goes back by '..', which no hostPath may: write the path that it leads to")
     if _UNFIT.search(path) or ":" in path:
-        raise ValueError(f"{name} {path!r} has a character that no mountPath can have: rename the file")
+        raise DecklogError(f"{name} {path!r} has a character that no mountPath can have: rename the file")
 
 
 _TAKEN: Final = {int: Takes.NUMBER, float: Takes.DECIMAL, bool: Takes.SWITCH, Seconds: Takes.DURATION, str: Takes.TEXT}
