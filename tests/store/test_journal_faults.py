@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
-import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
@@ -22,6 +20,7 @@ from decklog.store.journal import Appended, Journal
 from decklog.store.recent import Recent
 from store.crash_disk import LaxDisk
 from store.journal_peers import CLUSTER, items, journal, numbers_in
+from store.small_disk import mounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -250,14 +249,8 @@ async def store_until_refused(opened: Journal, acknowledged: set[int], first: in
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a real file system of 4 MiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)]
-    if mount is None or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a file system is not allowed here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(tmp_path / "small", "4m") as place:
+        yield place
 
 
 @pytest.mark.torture

@@ -374,7 +374,8 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
             database.close()
             if "no such table" in str(error):
                 raise EmptyCatalogError(f"the catalog {path} has no tables") from error
-            if mode != "mode=ro":
+            log = path.with_name(f"{path.name}-wal")  # what stands there alone, an unchanging file would lack
+            if mode != "mode=ro" or (log.exists() and log.stat().st_size):
                 raise
         else:
             return database

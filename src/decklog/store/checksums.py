@@ -23,7 +23,7 @@ from decklog.store.items import identity_of
 from decklog.store.recent import KEY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from decklog.disk import Disk
@@ -188,20 +188,27 @@ def check(disk: Disk, segment: Path) -> tuple[int, Sequence[Damage]]:
     Raises OSError.
     """
     groups, end = groups_of(disk, segment), end_of(disk, segment)
-    damages: list[Damage] = []
-    intact = 0
     fd = disk.open(segment, os.O_RDONLY)
     try:
         size = disk.fstat(fd).st_size
-        for group in groups:
-            data = disk.read_at(fd, group.length, group.offset)
-            if crc32(data) == group.crc:
-                intact += group.count
-            else:
-                why = "shorter than it was" if len(data) < group.length else "not the bytes that were stored"
-                damages.append(Damage(group.offset, group.length, why))
+        return compare(groups, end, size, lambda group: disk.read_at(fd, group.length, group.offset))
     finally:
         disk.close(fd)
+
+
+def compare(
+    groups: Sequence[Group], end: End | None, size: int, read: Callable[[Group], bytes | memoryview]
+) -> tuple[int, Sequence[Damage]]:
+    """Do what `check` does with what was read, or is given by `read`: the bytes that stand where a group was."""
+    damages: list[Damage] = []
+    intact = 0
+    for group in groups:
+        data = read(group)
+        if crc32(data) == group.crc:
+            intact += group.count
+        else:
+            why = "shorter than it was" if len(data) < group.length else "not the bytes that were stored"
+            damages.append(Damage(group.offset, group.length, why))
     covered = groups[-1].end if groups else 0
     if end is not None and end.size != covered:
         damages.append(Damage(covered, max(0, end.size - covered), "its checksums are damaged"))

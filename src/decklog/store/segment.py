@@ -47,7 +47,6 @@ AT_ONCE: Final = 2
 """So many journals are written at once; each takes four times its size of memory."""
 GRACE_S: Final = 3600.0
 """How long a file stays that counts no more: longer than any question takes."""
-_READ_BYTES: Final = 4 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -271,17 +270,20 @@ def waiting(work: Maintenance) -> Iterator[JournalSegment]:
 
 
 def _prepare(work: Maintenance, engine: Engine, journal: JournalSegment) -> Prepared | None:
-    _, damages = checksums.check(work.disk, journal.path)
+    """Read a journal, and hold what was read against its checksums. Raises DecklogError, OSError."""
+    groups, end = checksums.groups_of(work.disk, journal.path), checksums.end_of(work.disk, journal.path)
+    data = whole(work.disk, journal.path)
+    with memoryview(data) as seen:
+        _, damages = checksums.compare(groups, end, len(data), lambda group: seen[group.offset : group.end])
     if damages:
         raise DecklogError(f"damaged at byte {damages[0].offset}: decklog store check tells more")
-    keys = b"".join(group.keys for group in checksums.groups_of(work.disk, journal.path))
-    data = whole(work.disk, journal.path)
+    keys = b"".join(group.keys for group in groups)
     return engine.prepare(journal.path, data, keys, journal.cluster) if data else None
 
 
 def whole(disk: Disk, path: Path) -> bytes:
-    """Read a file. Raises OSError."""
-    return b"".join(_blocks(disk, path, _READ_BYTES))
+    """Read a file; in one piece, if nothing comes to it meanwhile. Raises OSError."""
+    return b"".join(_blocks(disk, path, disk.stat(path).st_size + 1))
 
 
 def digest(disk: Disk, path: Path, *, sync: bool = False) -> tuple[str, bytes, int]:
