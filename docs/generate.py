@@ -58,12 +58,13 @@ metrics-listen: "9095"
 
 `gateway:`, `receive:` and `web:` hold mappings: what counts for that door alone, over what stands outside of them.
 `decklog gateway` reads `gateway:`, `decklog receive` reads `receive:`, `decklog web` reads `web:`, and `decklog serve`
-runs a door for each section that is there ([decklog serve](serve.md)). Commands that read a store take `store` from
-outside, or else the one that all sections agree on.
+runs a door for each section that is there ([decklog serve](serve.md)); what concerns them all is in `serve:`. Commands
+that read a store take `store` from outside, or else the one that all sections agree on.
 
 ```yaml
 store: /var/lib/decklog
-metrics-listen: "9095"
+serve:
+  metrics-listen: "9095"
 gateway:
   listen: 0.0.0.0:8443
   kubeconfig: /etc/decklog/upstream.kubeconfig

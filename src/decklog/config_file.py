@@ -1,7 +1,7 @@
 """The configuration file: YAML, the flags' names without their dashes, ``audit-log-path: /var/log/audit.log``.
 
-A key that is the name of a door holds a mapping, its *section*: what counts for that door alone, over what stands
-outside. Every problem of a file is told at once, each with its line and column.
+A key that is the name of a command that serves holds a mapping, its *section*: what counts for that command alone, over
+what stands outside. Every problem of a file is told at once, each with its line and column.
 """
 
 from __future__ import annotations
@@ -76,13 +76,16 @@ SECTIONS: Final[dict[str, tuple[type[Any] | Flag, ...]]] = {
     "gateway": (LISTEN, ListenerOptions, UpstreamOptions, IdentityOptions, *_AUDITING, GatewayOptions),
     "receive": (LISTEN, ReceiverListenerOptions, ReceiverOptions),
     "web": (LISTEN, STORE, POLICY, WebListenerOptions, WebOptions),
+    "serve": (HealthOptions, UpkeepOptions),
 }
-"""What a door's section may hold, by its command: what concerns all doors together stands outside."""
+"""What a section may hold, by its command: a door's alone, or, in that of serve, what concerns all doors together."""
+DOORS: Final = frozenset(SECTIONS) - {"serve"}
+"""The sections that are doors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What a file says of one door."""
+    """What a file says to one command."""
 
     at: Position
     """Of its key."""
@@ -96,6 +99,11 @@ class ConfigFile:
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
     sections: dict[str, Section] = field(default_factory=dict)
+
+    @property
+    def doors(self) -> dict[str, Section]:
+        """The doors that it asks for."""
+        return {name: section for name, section in self.sections.items() if name in DOORS}
 
     def of(self, command: str) -> dict[str, Any]:
         """Give what counts for a command: its own section over what stands outside.
@@ -115,7 +123,7 @@ def _by_key(known: Iterable[type[Any] | Flag]) -> dict[str, Flag]:
 
 
 def section_keys(name: str) -> list[str]:
-    """Name the keys that a door's section may hold."""
+    """Name the keys that a section may hold."""
     return list(_by_key(SECTIONS[name]))
 
 
@@ -197,7 +205,7 @@ def _flag(entry: Entry, flags_by_key: dict[str, Flag], section: str) -> Flag:
     if entry.key in flags_by_key:
         return flags_by_key[entry.key]
     if section and entry.key in known():
-        raise ValueError(f"{entry.key} is no flag of {section}: put it outside of {section}:, or leave it out")
+        raise ValueError(f"{entry.key} is no flag of {section}: put it where it belongs, outside or in another section")
     near = difflib.get_close_matches(entry.key.lstrip("-"), [*flags_by_key, *([] if section else SECTIONS)], n=1)
     whose = f" of {section}" if section else ""
     advice = f"did you mean {near[0]}?" if near else "see docs/config.md"

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 CONFIG = """\
 store: {folder}/store
-metrics-listen: 127.0.0.1:0
+serve:
+  metrics-listen: 127.0.0.1:0
+  upkeep-every: 1s
 {more}
 gateway:
   listen: 127.0.0.1:0

@@ -58,7 +58,7 @@ def stored(folder: Path) -> bytes:
 
 def test_what_comes_through_any_door_is_found(tmp_path: Path, upstream: Running) -> None:
     """A request through the gateway, a batch to the receiver: one store, one view of metrics; SIGTERM ends it all."""
-    with serving(tmp_path, upstream, more="upkeep-every: 1s") as running:
+    with serving(tmp_path, upstream) as running:
         assert running.create("from-the-gateway") == 201
         assert running.post(event_list([item("from-the-webhook")])) == 200
         for name in ("from-the-gateway", "from-the-webhook"):
@@ -113,7 +113,7 @@ def test_nothing_that_was_answered_is_lost_when_the_tree_is_killed(tmp_path: Pat
     """kill -9 of every process at once, under load, three times; every door serves again on the same store."""
     answered: list[str] = []
     for life in range(3):
-        with serving(tmp_path, upstream, more="upkeep-every: 1s") as running:
+        with serving(tmp_path, upstream) as running:
             loads = [threading.Thread(target=load, args=(running, answered, life)) for load in (_create, _post)]
             for thread in loads:
                 thread.start()
@@ -193,7 +193,7 @@ def test_a_door_that_cannot_listen_ends_all(tmp_path: Path, upstream: Running) -
         ),
         (
             "receive:\n  metrics-listen: 9095\n",
-            "decklog: /decklog.yaml:2:3: metrics-listen is no flag of receive: put it outside of receive:",
+            "decklog: /decklog.yaml:2:3: metrics-listen is no flag of receive: put it where it belongs",
         ),
         ("gatewayy:\n", "decklog: /decklog.yaml:1:1: gatewayy is no flag: did you mean gateway?"),
         ("web:\nreceive:\n  store: s\n", "decklog: /decklog.yaml:2:1: receive: --tls-cert-file is missing"),

@@ -23,16 +23,17 @@ SETTINGS: Final = {"gateway": "decklog.cli.gateway", "receive": "decklog.cli.rec
 _HELP: Final = """Serve with gateway, receiver, store and pages from one configuration file.
 
 Each section, gateway:, receive: and web:, is a door: it holds what `decklog gateway`, `decklog receive` and `decklog
-web` take as flags, without the dashes; what stands outside of them counts for all. Stores that the doors write to are
-looked after: sealed, compacted, and, with --retention-file, cleared of what is too old. One address has the metrics and
-the readiness of all of them.
+web` take as flags, without the dashes; serve: is for the flags below; what stands outside counts for all. Stores that
+the doors write to are looked after: sealed, compacted, and, with --retention-file, cleared of what is too old. One
+address has the metrics and the readiness of all of them.
 
 A process that dies is started again. A door that cannot listen ends all of them with exit code 3. SIGHUP reads policy
 and certificates again; SIGTERM and Ctrl-C stop within ten seconds.
 
 \b
 store: /var/lib/decklog
-metrics-listen: 127.0.0.1:9095
+serve:
+  metrics-listen: 127.0.0.1:9095
 gateway:
   listen: 0.0.0.0:8443
   kubeconfig: /etc/decklog/upstream.kubeconfig
@@ -64,11 +65,11 @@ def command(health: HealthOptions, upkeep: UpkeepOptions) -> None:
     file: ConfigFile | None = click.get_current_context().meta.get(CONFIG)
     if file is None:
         raise DecklogError("there is no configuration: give --config FILE, or write decklog.yaml (docs/serve.md)")
-    if not file.sections:
+    if not file.doors:
         names = ", ".join(f"{name}:" for name in SETTINGS)
         raise DecklogError(f"{file.path}: there is no door to serve with: give it a section, one of {names}")
     doors.diagnose()
-    made = [_door(name, section, file) for name, section in file.sections.items()]
+    made = [_door(name, section, file) for name, section in file.doors.items()]
     stores = sorted({store for _, its in made for store in its})
     doors.serve(
         lambda: serve([door for door, _ in made], stores, health=health, upkeep=upkeep, announce=doors.say),
