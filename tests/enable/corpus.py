@@ -567,6 +567,13 @@ REFUSALS = {
         "subPathExpr",
         {"log_path": "/a/b.log"},
     ),
+    "a mount without a path": Refusal(pod(RUNS + "volumeMounts:\n- {name: a}"), 9, "a mount without 'mountPath'"),
+    "a mount that is a text": Refusal(pod(RUNS + "volumeMounts: [a]"), 8, "a mount without"),
+    "a volume without a name": Refusal(pod(RUNS, "volumes:\n- hostPath: {path: /a}"), 9, "a volume without 'name'"),
+    "a hostPath without a path": Refusal(
+        pod(RUNS, "volumes:\n- {name: a, hostPath: }"), 9, "the hostPath of 'a' without"
+    ),
+    "the log is the policy": Refusal(pod(RUNS), 0, "name the same file", {"policy_file": "/a/b", "log_path": "/a/b"}),
     "over what the image has": Refusal(
         pod(RUNS), 0, "would hide what the image has", {"log_path": "/usr/local/bin/a.log"}
     ),

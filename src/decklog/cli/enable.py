@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from decklog.cli.flags import flags_from
 from decklog.cli.searching import tell
@@ -160,10 +161,10 @@ def command(
     if distribution:
         from decklog.cli.enable_distribution import enable_for  # noqa: PLC0415  # because: the same
 
-        _refuse(distribution, "--for", undo=undo, wait=wait, prove=prove)
+        _refuse_with_for(undo=undo, wait=wait, prove=prove)
         code = enable_for(distribution, wanted, asked)
     elif undo:
-        if wanted.given() or write:
+        if write or _on_command_line("wanted__"):
             raise DecklogError("--undo restores what was there, and takes no flags: run it alone")
         code = _undo(asked)
     else:
@@ -172,10 +173,17 @@ def command(
     click.get_current_context().exit(code)
 
 
-def _refuse(_: str, name: str, **flags: bool) -> None:
+def _on_command_line(prefix: str) -> bool:
+    """Whether a flag stands there; what comes from the environment keeps nobody from an undo."""
+    context = click.get_current_context()
+    given = (name for name in context.params if name.startswith(prefix))
+    return any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in given)
+
+
+def _refuse_with_for(**flags: bool) -> None:
     for flag, given in flags.items():
         if given:
-            raise DecklogError(f"--{flag} is for a manifest on its node: leave it out with {name}")
+            raise DecklogError(f"--{flag} is for a manifest on its node: leave it out with --for")
 
 
 def _absolute(wanted: AuditWanted) -> AuditWanted:

@@ -282,10 +282,10 @@ class _Reading:
         listed = self._list(container, "volumeMounts")
         mounts = []
         for item in self._text.items(listed) if listed is not None else []:
-            path = self._string(item, "mountPath")
+            path = self._needed(item, "mountPath", "a mount")
             mounts.append(
                 Mount(
-                    name=self._string(item, "name"),
+                    name=self._needed(item, "name", "a mount"),
                     path=plain(path if path.startswith("/") else f"/{path}"),
                     read_only=self._is_true(item, "readOnly"),
                     sub_path=self._string(item, "subPath"),
@@ -299,12 +299,14 @@ class _Reading:
         listed = self._list(spec, "volumes")
         volumes = []
         for item in self._text.items(listed) if listed is not None else []:
+            name = self._needed(item, "name", "a volume")
             host = self._text.entry(item, "hostPath")
+            path = self._needed(host, "path", f"the hostPath of {name!r}") if host is not None else None
             keys = [key.text for key in item.node.children[::2] if key.text not in {"name", "<<"}]
             volumes.append(
                 Volume(
-                    name=self._string(item, "name"),
-                    host_path=plain(self._string(host, "path")) if host is not None else None,
+                    name=name,
+                    host_path=plain(path) if path is not None else None,
                     type=self._string(host, "type") if host is not None else "",
                     kind="hostPath" if host is not None else keys[0] if keys else "",
                     line=item.line,
@@ -333,6 +335,13 @@ class _Reading:
     def _string(self, parent: Found | None, key: str) -> str:
         found = self._text.entry(parent, key) if parent is not None else None
         return found.node.text if found is not None and found.kind == "scalar" and not is_null(found) else ""
+
+    def _needed(self, parent: Found, key: str, what: str) -> str:
+        """Give a text that Kubernetes does not do without."""
+        found = self._string(parent, key)
+        if not found:
+            raise self._text.conflict(parent.line, f"{what} without {key!r}, which Kubernetes refuses", "mend it")
+        return found
 
     def _is_true(self, parent: Found, key: str) -> bool:
         found = self._text.entry(parent, key)

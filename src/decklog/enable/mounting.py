@@ -76,6 +76,11 @@ def needs(pod: StaticPod, wanted: AuditWanted) -> list[Need]:
         *(Need("the webhook's", path, f"audit-webhook-{_slug(path)}") for path in wanted.webhook_files),
         Need("--audit-log-path", told.get("--audit-log-path", ""), "audit-log", is_log=True),
     ]
+    log = needs[-1]
+    for need in needs[:-1]:
+        if need.path and plain(need.path) == plain(log.path):
+            what = f"{need.flag} and {log.flag} name the same file, {log.path}"
+            raise Conflict(pod.path, 0, what, "give the log a file of its own")
     # What the manifest says on its own, and no mount could serve, is for the preflight to tell.
     return [
         need

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from bisect import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,11 +131,12 @@ def _decoded(data: bytes, source: str) -> tuple[str, str]:
 
 def _refuse_dots(text: YamlText, root: Raw | None) -> None:
     """Refuse a line of dots outside of a text; `root` None: where it breaks YAML, which its own error would not say."""
+    texts = _texts(root) if root is not None else []
     for found in _DOTS.finditer(text.text):
         start = found.start(1)
         if root is None and _parses(text.text):
             return
-        if root is not None and (_is_inside_text(root, start) or _ends_document(text.text, found)):
+        if root is not None and (_is_inside(texts, start) or _ends_document(text.text, found)):
             continue
         line = len(_BREAK.findall(text.text, 0, start)) + 1
         raise text.conflict(
@@ -161,11 +163,16 @@ def _ends_document(text: str, found: re.Match[str]) -> bool:
     return said.startswith("---")
 
 
-def _is_inside_text(root: Raw, offset: int) -> bool:
-    return any(
-        node.kind == "scalar" and node.style in {"|", ">", "'", '"'} and node.start < offset < node.end
-        for node in _walk(root)
+def _texts(root: Raw) -> list[tuple[int, int]]:
+    """Give where quoted and block texts stand, in their order."""
+    return sorted(
+        (node.start, node.end) for node in _walk(root) if node.kind == "scalar" and node.style in {"|", ">", "'", '"'}
     )
+
+
+def _is_inside(texts: list[tuple[int, int]], offset: int) -> bool:
+    place = bisect(texts, (offset,)) - 1
+    return place >= 0 and texts[place][0] < offset < texts[place][1]
 
 
 def _walk(node: Raw) -> Iterator[Raw]:
