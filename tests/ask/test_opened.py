@@ -103,7 +103,7 @@ def test_what_is_held_open_answers_as_reading_does(
             check(store, tmp_path, query)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(query=queries(), layout=st.sampled_from(LAYOUTS))
 def test_any_question_is_answered_alike(query: Query, layout: Callable[[Path, Sequence[bytes]], None]) -> None:
     """Columns say of every filter what the filter says of events."""

@@ -34,6 +34,7 @@ WINDOWS = {
     "since": Query(since="2026-03-01T10:00:02.500000Z"),
     "until": Query(until="2026-03-02T00:00:00.000000Z"),
     "after": Query(after="2026-03-02T00:00:00.000000Z"),
+    "a verb": Query(verbs=(Pattern("delete"),)),
 }
 
 
@@ -42,7 +43,7 @@ def test_columns_count_what_events_do(tmp_path: Path, layout: Callable[[Path, Se
     """By every label, in every window, wherever events stand; with requests that never ended."""
     layout(tmp_path, [*story(), *map(encode_event, ODD)])
     several = ("user", "verb", "code")
-    asked: list[tuple[str, tuple[str, ...], int | None]] = [("all times", (name,), None) for name in NEEDED]
+    asked: list[tuple[str, tuple[str, ...], int | None]] = [("all times", (name,), None) for name in sorted(NEEDED)]
     asked += [(said, several, step_s) for said in WINDOWS for step_s in (None, 1, 10)]
     for said, names, step_s in asked:
         query = WINDOWS[said]
@@ -59,8 +60,9 @@ def test_columns_count_what_events_do(tmp_path: Path, layout: Callable[[Path, Se
 
 
 @pytest.mark.parametrize(
-    ("query", "names"), [(Query(verbs=(Pattern("get"),)), ("user",)), (Query(), ("source-ip",)), (Query(), ("rule",))]
+    ("query", "names"),
+    [(Query(texts=("web",)), ("user",)), (Query(users=(Pattern("\0"),)), ("user",)), (Query(), ("rule",))],
 )
 def test_what_columns_cannot_tell_is_left_to_the_events(query: Query, names: tuple[str, ...]) -> None:
-    """Filters, and labels that need whole events."""
+    """Texts, what no column can hold, and labels that need whole events."""
     assert not can_tally(query, names)

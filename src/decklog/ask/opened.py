@@ -20,7 +20,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Self
 
-from decklog.ask.opened_counts import Facets, facets, tallied, timed
+from decklog.ask.opened_counts import Facets, facets, tallied, timed, with_times
 from decklog.ask.opened_events import events, found
 from decklog.ask.opened_paging import Page, Paging, Place
 from decklog.ask.opened_state import State
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from decklog.audit.query import Query
     from decklog.disk import Disk
     from decklog.sources.record import Record
+    from decklog.store.view import View
 
 FACETS: Final = ("verb", "resource", "namespace", "user", "by", "code", "source-ip", "user-agent", "cluster")
 MEMORY_MB: Final = 700
@@ -55,9 +56,12 @@ class OpenStore:
     `cluster`: of that cluster alone. `deadline_s`: TooSlowError (`opened_state`) if the answer takes longer.
     """
 
-    def __init__(self, store: Path, disk: Disk, *, threads: int = 1, memory_mb: int = MEMORY_MB) -> None:
+    def __init__(
+        self, store: Path, disk: Disk, *, view: View | None = None, threads: int = 1, memory_mb: int = MEMORY_MB
+    ) -> None:
+        """Hold it; `view`: what there was at one moment, never to be looked at again."""
         self._disk = disk
-        self._state = State(store, disk, threads=threads, memory_mb=memory_mb)
+        self._state = State(store, disk, view, threads=threads, memory_mb=memory_mb)
 
     def __enter__(self) -> Self:
         """Use it."""
@@ -114,15 +118,26 @@ class OpenStore:
         return self.tally(query, (), cluster=cluster, deadline_s=deadline_s).total()
 
     def tally(
-        self, query: Query, names: Sequence[str], *, cluster: str | None = None, deadline_s: float | None = None
+        self,
+        query: Query,
+        names: Sequence[str],
+        *,
+        step_s: int | None = None,
+        cluster: str | None = None,
+        deadline_s: float | None = None,
+        coverage: Coverage | None = None,
     ) -> Counter[tuple[str, ...]]:
         """Count requests by several properties together, with the labels of `top.label_of`.
 
         `names` are of `stored_told.LABELS`: those of `top.BY` less ``rule``, and ``cluster`` and ``by`` (humans,
-        machines, nobody).
+        machines, nobody). With `step_s`, the first label is when the request was received, to so many seconds; empty
+        where that is not known. Counts into `coverage` what was searched.
         """
         with self._state.current(query.since, query.until, cluster, deadline_s) as current:
-            return tallied(current, self._condition(current, query), names)
+            if coverage is not None:
+                current.cover(coverage)
+            counts = tallied(current, self._condition(current, query), names, step_s)
+            return counts if step_s is None else with_times(counts)
 
     def facets(
         self,

@@ -77,7 +77,8 @@ def tallied(
     fields = [*time, *(column for columns, _ in raw for column in columns)]
     inner = ", ".join(f"{field} AS f{place}" for place, field in enumerate(fields))
     outer = ", ".join(f"f{place}" for place in range(len(fields)))
-    sql = f"SELECT {inner}{', ' if inner else ''}1 AS one FROM {current.told()} WHERE {condition.sql}"  # noqa: S608  # because: our own words, values are parameters
+    told = current.told(inner + condition.sql)
+    sql = f"SELECT {inner}{', ' if inner else ''}1 AS one FROM {told} WHERE {condition.sql}"  # noqa: S608  # because: our own words, values are parameters
     sql = f"SELECT {outer}{', ' if outer else ''}count(*) FROM ({sql}){' GROUP BY ALL' if outer else ''}"  # noqa: S608  # because: the same
     counts: Counter[tuple[Any, ...]] = Counter()
     for *values, count in current.rows(sql, condition.parameters):
@@ -88,6 +89,15 @@ def tallied(
             at += len(columns)
         counts[tuple(label)] += count
     return +counts
+
+
+def with_times(counts: Counter[tuple[Any, ...]]) -> Counter[tuple[str, ...]]:
+    """Write the seconds of `tallied` as times."""
+    return Counter({(_time(second), *labels): count for (second, *labels), count in counts.items()})
+
+
+def _time(second: int | None) -> str:
+    return "" if second is None else f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def facets(current: Current, condition: Condition, names: Sequence[str], limit: int) -> Facets:
@@ -102,7 +112,8 @@ def facets(current: Current, condition: Condition, names: Sequence[str], limit: 
     outer = ", ".join(f"f{place}" for place in range(at))
     sql = (
         f"SELECT GROUPING({outer}), {outer}, count(*) FROM"  # noqa: S608  # because: the same
-        f" (SELECT {inner} FROM {current.told()} WHERE {condition.sql}) GROUP BY GROUPING SETS ({', '.join(sets)})"
+        f" (SELECT {inner} FROM {current.told(inner + condition.sql)} WHERE {condition.sql})"
+        f" GROUP BY GROUPING SETS ({', '.join(sets)})"
     )
     return _facets(names, raw, current.rows(sql, condition.parameters), limit)
 
@@ -159,7 +170,7 @@ def timed(
             continue
         first = int(second) - int(second) % (step or finest)
         if first not in texts:
-            texts[first] = f"{datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%S}"
+            texts[first] = _time(first)
         buckets_of[texts[first], tuple(labels)] += count
     return timeline(buckets_of, buckets=buckets, split=bool(names), start=start, end=end, step_s=step, finest_s=finest)
 

@@ -89,18 +89,19 @@ class Paging:
 
     def _newest(self, segments: Sequence[Segment], bound: datetime) -> list[tuple[Any, ...]]:
         """Give one request more than the limit, of those received from `bound` on."""
-        told = self._current.told(segments)
         condition, values = self._where()
+        told = self._current.told(condition, segments)
         times = self._current.rows(
             f'SELECT "time" FROM {told} WHERE {condition} ORDER BY "time" DESC NULLS LAST LIMIT {self._limit + 1}',  # noqa: S608  # because: our own words, values are parameters
             values,
         )
         if not times:
             return []
-        return self._rows(told, max(bound, times[-1][0] or _NEVER))
+        return self._rows(segments, max(bound, times[-1][0] or _NEVER))
 
-    def _rows(self, told: str, least: datetime) -> list[tuple[Any, ...]]:
+    def _rows(self, segments: Sequence[Segment], least: datetime) -> list[tuple[Any, ...]]:
         condition, values = self._where()
+        told = self._current.told(columns(PAGE) + condition, segments)
         newer = '"time" >= ? AND ' if least > _NEVER else ""
         return self._current.rows(
             f"SELECT {columns(PAGE)} FROM {told} WHERE {newer}{condition}"  # noqa: S608  # because: the same

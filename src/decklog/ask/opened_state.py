@@ -3,11 +3,12 @@
 | table | holds |
 |---|---|
 | ``tail`` | the events in journals that stand in no segment (`stored_tail`) |
-| ``begun`` | of segments the rows of requests that do not end in a segment of that day and cluster |
+| ``unended`` | the requests that begin and do not end in the segments of a day and cluster |
+| ``begun`` | the rows of these, less the lists; made when a second question comes to that day |
 | ``doubled`` | of segments the rows that stand there another time |
 
-What segments hold never changes, so both of theirs are made once for a day, when a question first comes to it. Changes
-are transactions; a question reads what was there when it began.
+What segments hold never changes, so these are made once for a day, when a question first comes to it. Changes are
+transactions; a question reads what was there when it began.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import duckdb
 
 from decklog.ask.stored import Segments, table
 from decklog.ask.stored_tail import Tail
-from decklog.ask.stored_told import KEPT, LAST, LATEST, PLACE, READ, columns
+from decklog.ask.stored_told import KEPT, LAST, LATEST, LISTS, PLACE, READ, columns
 from decklog.errors import DecklogError
+from decklog.sources.record import BadLine
 from decklog.store.catalog import COMPACTED
 from decklog.store.columns import microtime
 from decklog.store.parquet import UNKNOWN_DAY
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 
 _TRIES: Final = 5
 _ROW: Final = columns((*KEPT, *PLACE))
+_PLAIN: Final = columns([name for name in (*KEPT, *PLACE) if name not in LISTS])
+_NO_LISTS: Final = ", ".join(f'NULL AS "{name}"' if name in LISTS else f'"{name}"' for name in (*KEPT, *PLACE))
+_OF_LISTS: Final = tuple(f'"{name}"' for name in LISTS)
+_ONCE: Final = " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
 _NO_VIEW: Final = View(Path(), (), ())
 
 
@@ -56,7 +62,9 @@ class Current:
         self,
         cursor: Any,
         view: View,
-        groups: Sequence[str],
+        parts: Sequence[str],
+        widened: frozenset[str],
+        read: dict[str, tuple[int, int]],
         limit: _Deadline,
         *,
         tail: bool,
@@ -66,7 +74,9 @@ class Current:
         self.cursor = cursor
         self.view = view
         self.has_tail = tail
-        self._groups = groups
+        self._parts = parts
+        self._widened = widened
+        self._read = read
         self._doubled = doubled
         self._where = where
         """Of the tail, which clusters are asked for."""
@@ -78,27 +88,36 @@ class Current:
         found: list[tuple[Any, ...]] = self.cursor.execute(sql, list(values)).fetchall()
         return found
 
-    def told(self, segments: Sequence[Segment] | None = None) -> str:
-        """Write the table of the rows that stand for requests; of `segments` those that are given."""
+    def told(self, asked: str, segments: Sequence[Segment] | None = None) -> str:
+        """Write the table of the rows that stand for requests; of `segments` those that are given.
+
+        `asked` is the SQL that will be about it: columns that it does not mention may be NULL.
+        """
         chosen = self.view.segments if segments is None else segments
         parts = []
         if chosen:
             parts.append(f"SELECT {_ROW} FROM {table(self.view, chosen)} WHERE {READ} AND {LAST}{self._once()}")  # noqa: S608  # because: our own words, here and below
         if self.has_tail:
             parts.append(f"SELECT {_ROW} FROM tail WHERE {READ} AND {LAST}{self._where}")  # noqa: S608  # because: the same
-        parts += self._under_way()
+        parts += self._under_way(any(name in asked for name in _OF_LISTS))
         return f"({' UNION ALL '.join(parts)})" if parts else f"(SELECT {_ROW} FROM tail WHERE FALSE)"  # noqa: S608  # because: the same
 
     def _once(self) -> str:
-        if not self._doubled:
-            return ""
-        return " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
+        return _ONCE if self._doubled else ""
 
-    def _under_way(self) -> Iterator[str]:
+    def _under_way(self, lists: bool) -> Iterator[str]:
+        begun = [] if lists else [part for part in self._parts if part in self._widened]
+        others = [part for part in self._parts if part not in begun]
         parts = []
-        if self._groups:
-            names = ", ".join("'{}'".format(name.replace("'", "''")) for name in self._groups)
-            parts.append(f"SELECT {_ROW} FROM begun WHERE part IN ({names})")  # noqa: S608  # because: the same
+        if begun:
+            parts.append(f"SELECT {_NO_LISTS} FROM begun WHERE part IN ({_quoted(begun)})")  # noqa: S608  # because: the same
+        if others:
+            segments = [segment for segment in self.view.segments if part_of(segment) in others]
+            unended = f'SELECT "request" FROM unended WHERE part IN ({_quoted(others)})'  # noqa: S608  # because: the same
+            parts.append(
+                f"SELECT {_ROW} FROM {table(self.view, segments)}"  # noqa: S608  # because: the same
+                f' WHERE {READ} AND NOT {LAST}{self._once()} AND "request" IN ({unended})'
+            )
         if self.has_tail:
             parts.append(f"SELECT {_ROW} FROM tail WHERE {READ} AND NOT superseded AND NOT {LAST}{self._where}")  # noqa: S608  # because: the same
         if not parts:
@@ -113,19 +132,23 @@ class Current:
         """Say what is searched."""
         Segments(self.view, (), self.cursor, Path()).cover(coverage, undecoded=False)
         self.cover_tail(coverage)
+        sealed = f"SELECT * FROM {table(self.view, self.view.segments)}" if self.view.segments else ""  # noqa: S608  # because: our own words
+        for rows in filter(None, (sealed, self.events() if self.has_tail else "")):
+            bad = self.rows(f"SELECT count(*) FROM ({rows}) WHERE \"level\" = '' OR \"stage\" = ''")[0][0]  # noqa: S608  # because: the same
+            if bad:
+                coverage.bad_lines += bad
+                coverage.bad_examples.append(BadLine(str(self.view.store), 0, "not an audit event that can be read"))
 
     def cover_tail(self, coverage: Coverage) -> None:
         """Say what is searched of journals."""
-        names = {str(journal.path): 0 for journal in self.view.journals}
-        coverage.files += names
-        if self.has_tail:
-            sql = (
-                f'SELECT count(*), coalesce(sum(size + 1), 0), min("stageTime"), max("stageTime") FROM {self.events()}'  # noqa: S608  # because: the same
-            )
-            lines, size, first, last = self.rows(sql)[0]
+        for name in (str(journal.path) for journal in self.view.journals):
+            lines, size = self._read.get(name, (0, 0))
+            coverage.files.append(name)
             coverage.lines += lines
-            coverage.size_bytes += int(size)
-            for moment in filter(None, (first, last)):
+            coverage.size_bytes += size
+        if self.has_tail:
+            (times,) = self.rows(f'SELECT min("stageTime"), max("stageTime") FROM {self.events()}')  # noqa: S608  # because: the same
+            for moment in filter(None, times):
                 coverage.stretch(microtime(moment))
 
     def events(self) -> str:
@@ -136,8 +159,9 @@ class Current:
 class State:
     """DuckDB, and what was read."""
 
-    def __init__(self, store: Path, disk: Disk, *, threads: int, memory_mb: int) -> None:
+    def __init__(self, store: Path, disk: Disk, view: View | None, *, threads: int, memory_mb: int) -> None:
         self._store = store
+        self._fixed = view
         self._disk = disk
         self._lock = threading.Lock()
         self._folder = TemporaryDirectory(prefix="decklog-open-")
@@ -157,11 +181,14 @@ class State:
         self._run("SET TimeZone = 'UTC'")
         self._run("SET parquet_metadata_cache = true")
         self._tail = Tail(self._run, disk, folder)
-        self._run(f"CREATE TABLE begun AS SELECT {_ROW}, '' AS part FROM tail LIMIT 0")  # noqa: S608  # because: our own words
+        self._run(f"CREATE TABLE begun AS SELECT {_PLAIN}, '' AS part FROM tail LIMIT 0")  # noqa: S608  # because: our own words
+        self._run("CREATE TABLE unended AS SELECT \"request\", '' AS part FROM tail LIMIT 0")
         self._run("CREATE TABLE doubled (part VARCHAR, filename VARCHAR, file_row_number BIGINT)")
         self._view = _NO_VIEW
         self._made: dict[str, tuple[int, ...]] = {}
         """Part → its segments, for which the tables were made."""
+        self._widened: set[str] = set()
+        """Parts of which ``begun`` has the rows."""
         self._doubled: set[str] = set()
         """Parts with rows that stand there another time."""
 
@@ -195,27 +222,32 @@ class State:
     ) -> Current:
         with self._lock:
             self._refresh()
-            view = self._view.within(since, until, cluster)
-            parts = {_part(segment): None for segment in view.segments}
+            view = self._view.during(since, until)
+            if self._fixed is None:
+                view = view.of(cluster)
+            parts = {part_of(segment): None for segment in view.segments}
             for part in parts:
-                self._prepare(part)
+                if self._prepare(part) and part not in self._widened:
+                    self._widen(part)
             cursor.execute("BEGIN")
             has_tail = bool(cursor.execute("SELECT 1 FROM tail LIMIT 1").fetchall())
             return Current(
                 cursor,
                 view,
                 list(parts),
+                frozenset(self._widened),
+                self._tail.read,
                 limit,
                 tail=has_tail,
                 doubled=not self._doubled.isdisjoint(parts),
-                where=_cluster(cluster),
+                where=_cluster(cluster) if self._fixed is None else "",
             )
 
     # Bringing up to date
 
     def _refresh(self) -> None:
         for _ in range(_TRIES):
-            view = look(self._store, self._disk)
+            view = look(self._store, self._disk) if self._fixed is None else self._fixed
             self._run("BEGIN")
             try:
                 self._follow(view)
@@ -235,7 +267,7 @@ class State:
         self._tail.forget(view.journals)
         known = {segment.id for segment in self._view.segments}
         fresh = [segment for segment in view.segments if segment.id not in known]
-        if fresh and self._tail.lines:
+        if fresh and self._tail.read:
             self._settle("tail", view, fresh)
         if self._tail.grow(view.journals):
             days = {
@@ -256,27 +288,41 @@ class State:
                 f" (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND e.request = b.request)"
             )
 
-    def _prepare(self, part: str) -> None:
-        """Make the tables for the segments of a day and cluster, unless that was done."""
-        segments = [segment for segment in self._view.segments if _part(segment) == part]
+    def _prepare(self, part: str) -> bool:
+        """Make the tables for the segments of a day and cluster; tells whether that had been done."""
+        segments = [segment for segment in self._view.segments if part_of(segment) == part]
         ids = tuple(segment.id for segment in segments)
         if self._made.get(part) == ids:
-            return
+            return True
+        self._widened.discard(part)
         sealed = table(self._view, segments)
         self._run("BEGIN")
         try:
             self._run("DELETE FROM begun WHERE part = ?", [part])
+            self._run("DELETE FROM unended WHERE part = ?", [part])
             self._run("DELETE FROM doubled WHERE part = ?", [part])
             is_doubled = False
             if any(segment.kind != COMPACTED for segment in segments):
                 is_doubled = self._find_doubles(part, sealed)
-            self._find_begun(part, sealed, doubled=is_doubled)
+            self._find_unended(part, sealed)
             self._run("COMMIT")
         except BaseException:
             self._run("ROLLBACK")
             raise
         self._made[part] = ids
         (self._doubled.add if is_doubled else self._doubled.discard)(part)
+        return False
+
+    def _widen(self, part: str) -> None:
+        """Keep the rows of requests that do not end, so that no further question looks for them."""
+        segments = [segment for segment in self._view.segments if part_of(segment) == part]
+        once = _ONCE if part in self._doubled else ""
+        self._run(
+            f"INSERT INTO begun SELECT {_PLAIN}, $part FROM {table(self._view, segments)}"  # noqa: S608  # because: the same
+            f' WHERE {READ} AND NOT {LAST}{once} AND "request" IN (SELECT "request" FROM unended WHERE part = $part)',
+            {"part": part},
+        )
+        self._widened.add(part)
 
     def _find_doubles(self, part: str, sealed: str) -> bool:
         twice = f'SELECT "identity" FROM {sealed} GROUP BY "identity" HAVING count(*) > 1'  # noqa: S608  # because: the same
@@ -288,10 +334,9 @@ class State:
         )
         return bool(self._run("SELECT 1 FROM doubled WHERE part = ? LIMIT 1", [part]).fetchall())
 
-    def _find_begun(self, part: str, sealed: str, *, doubled: bool) -> None:
-        once = " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
+    def _find_unended(self, part: str, sealed: str) -> None:
         self._run(
-            f"INSERT INTO begun SELECT {_ROW}, ? FROM {sealed} b WHERE {READ} AND NOT {LAST}{once if doubled else ''}"  # noqa: S608  # because: the same
+            f'INSERT INTO unended SELECT DISTINCT b."request", ? FROM {sealed} b WHERE {READ} AND NOT {LAST}'  # noqa: S608  # because: the same
             f" AND NOT EXISTS (SELECT 1 FROM {sealed} e WHERE {_of('e')} AND e.request = b.request)",
             [part],
         )
@@ -325,12 +370,17 @@ class _Deadline:
             self._timer.cancel()
 
 
-def _part(segment: Segment) -> str:
+def part_of(segment: Segment) -> str:
+    """Name the day and cluster of a segment."""
     return f"{segment.day}/{segment.cluster}"
 
 
 def _of(alias: str) -> str:
     return LAST.replace('"stage"', f'{alias}."stage"').replace('"user"', f'{alias}."user"')
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return ", ".join("'{}'".format(text.replace("'", "''")) for text in texts)
 
 
 def _cluster(cluster: str | None) -> str:

@@ -308,7 +308,8 @@ class Segments:
         self.cursor = cursor
         self.folder = folder
         """For files on the way; it goes with the segments."""
-        self._view = view
+        self._whole = view
+        self._view = view.during(*window(queries))
         self._queries = queries
 
     @property
@@ -319,6 +320,8 @@ class Segments:
     def audit_ids(self) -> frozenset[str] | None:
         """Give the audit IDs of the requests that may be asked for; None: everything has to be read."""
         condition = either(self._queries) or narrowed(self._queries)
+        if not self._view.segments:
+            return frozenset()
         if any(query.texts for query in self._queries):
             found = self._by_text(condition)
         elif condition is ANY or not self._queries:
@@ -347,7 +350,7 @@ class Segments:
         """Give the events of requests, day by day, by time; all that may be asked for if `ids` is None."""
         self.cover(coverage)
         condition = _one_of(ids, lasting(self._queries)) if ids is not None else self.whole or self._window()
-        if ids is not None and not ids:
+        if (ids is not None and not ids) or not self._view.segments:
             return
         for name, number, identity, line in self._rows(condition):
             record = record_of(line, name, number + 1)
@@ -410,6 +413,7 @@ class Segments:
             coverage.size_bytes += segment.file_bytes
             coverage.lines += segment.rows
             coverage.undecoded += segment.rows if undecoded else 0
+        for segment in self._whole.segments:  # what was not opened tells, too, of which time the store knows
             for time in filter(None, (segment.min_time, segment.max_time)):
                 coverage.stretch(time)
 

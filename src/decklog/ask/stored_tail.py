@@ -61,14 +61,9 @@ class Tail:
         run(f"CREATE TABLE tail AS {_FRESH} LIMIT 0", self._values("", "", 0))
 
     @property
-    def lines(self) -> int:
-        """How many lines were read."""
-        return sum(read.lines for read in self._read.values())
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes they have."""
-        return sum(read.end for read in self._read.values())
+    def read(self) -> dict[str, tuple[int, int]]:
+        """Of each journal how many lines were read, and how many bytes."""
+        return {name: (read.lines, read.end) for name, read in self._read.items()}
 
     def reset(self) -> None:
         """Read everything anew the next time."""

@@ -41,17 +41,25 @@ class View(Struct, frozen=True):
 
         Who has read the store is left out as well, unless `cluster` names it (`READING`).
         """
+        return self.of(cluster).during(since, until)
+
+    def of(self, cluster: str | None) -> View:
+        """Leave out the other clusters; None: who has read the store (`READING`)."""
         return View(
             self.store,
-            tuple(
-                segment
-                for segment in self.segments
-                if _is_asked(cluster, segment.cluster)
-                and (since is None or not segment.max_time or segment.max_time >= since)
-                and (until is None or not segment.min_time or segment.min_time < until)
-            ),
+            tuple(segment for segment in self.segments if _is_asked(cluster, segment.cluster)),
             tuple(journal for journal in self.journals if _is_asked(cluster, journal.cluster)),
         )
+
+    def during(self, since: str | None, until: str | None) -> View:
+        """Leave out the segments that have no event of a window (MicroTimes, `until` excluded)."""
+        chosen = (
+            segment
+            for segment in self.segments
+            if (since is None or not segment.max_time or segment.max_time >= since)
+            and (until is None or not segment.min_time or segment.min_time < until)
+        )
+        return View(self.store, tuple(chosen), self.journals)
 
 
 def _is_asked(cluster: str | None, found: str) -> bool:
