@@ -12,7 +12,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from decklog.ask.controllers import is_by_controller
-from decklog.ask.owners import chain, said
 from decklog.ask.requests import is_last, merge
 from decklog.cli.searching import Search, tell
 from decklog.sources.record import Coverage
@@ -84,8 +83,11 @@ class Followed(NamedTuple):
         """Tell it beside the answer."""
         if self.remark:
             tell(self.remark)
-        for steps in self.chains:
-            tell(said(steps))
+        if self.chains:
+            from decklog.ask.owners import said  # noqa: PLC0415  # because: see `_chain`
+
+            for steps in self.chains:
+                tell(said(steps))
 
 
 def follow(search: Overhearing) -> Followed:
@@ -99,11 +101,17 @@ def follow(search: Overhearing) -> Followed:
     if len(found) > FOLLOWED:
         remark = "deletions by controllers are followed up where they are few: ask for one object, or narrow the time"
         return Followed(remark=remark)
-    return Followed([chain(request, asking_again(search)) for request in found])
+    return Followed([_chain(request, search) for request in found])
 
 
 def chains(search: Search, found: Iterable[Request]) -> list[list[Step]]:
     """Follow deletions up; nothing where the log cannot be asked again."""
     if not can_ask_again(search):
         return []
-    return [chain(request, asking_again(search)) for request in islice(found, FOLLOWED)]
+    return [_chain(request, search) for request in islice(found, FOLLOWED)]
+
+
+def _chain(request: Request, search: Search) -> list[Step]:
+    from decklog.ask.owners import chain  # noqa: PLC0415  # because: 4 to 10 ms that few answers need
+
+    return chain(request, asking_again(search))
