@@ -573,6 +573,7 @@ REFUSALS = {
     "a hostPath without a path": Refusal(
         pod(RUNS, "volumes:\n- {name: a, hostPath: }"), 9, "the hostPath of 'a' without"
     ),
+    "a flag without its value": Refusal(pod(RUNS + "- --v=2\n- --audit-log-format"), 9, "without its value"),
     "the log is the policy": Refusal(pod(RUNS), 0, "name the same file", {"policy_file": "/a/b", "log_path": "/a/b"}),
     "over what the image has": Refusal(
         pod(RUNS), 0, "would hide what the image has", {"log_path": "/usr/local/bin/a.log"}

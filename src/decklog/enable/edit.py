@@ -16,7 +16,7 @@ from decklog.enable.conflict import Conflict
 from decklog.enable.draft import Change, Draft
 from decklog.enable.manifest import StaticPod, is_null, is_within, plain
 from decklog.enable.mounting import cover, needs
-from decklog.enable.wanted import FLAGS, AuditWanted, same
+from decklog.enable.wanted import FLAGS, AuditWanted, Takes, same
 from decklog.enable.yaml_edits import Edits
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def unified_diff(old: bytes, new: bytes, path: str) -> bytes:
 
 def _draft(pod: StaticPod, wanted: AuditWanted, manifests: Sequence[str]) -> Draft:
     draft = Draft()
+    _refuse_unfinished(pod)
     for name, value in wanted.given().items():
         _flag(pod, draft, name, value)
     for need in needs(pod, wanted):
@@ -123,6 +124,14 @@ def _flag(pod: StaticPod, draft: Draft, name: str, value: str) -> None:
 def escaped(value: str) -> str:
     """Write a text so that Kubernetes, which replaces ``$(NAME)`` in commands, leaves it as it is."""
     return value.replace("$", "$$") if "$(" in value or "$$" in value else value
+
+
+def _refuse_unfinished(pod: StaticPod) -> None:
+    """Refuse an audit flag that waits for its value: it would take the next word for it."""
+    for name, found in pod.flags.items():
+        for at in found:
+            if at.bare and FLAGS.get(name, Takes.SWITCH) is not Takes.SWITCH:
+                raise pod.text.conflict(at.line, f"{name} stands there without its value", "give it one")
 
 
 def _refuse_end_of_flags(pod: StaticPod) -> None:
