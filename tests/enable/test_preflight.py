@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,10 +10,11 @@ from decklog.enable.cis import checks
 from decklog.enable.findings import Severity
 from decklog.enable.policy_of import release_of
 from decklog.enable.preflight import findings
-from decklog.enable.sizes import in_words, kept, log_files
+from decklog.enable.sizes import in_words, kept, log_files, span_in_words
 from enable.control_plane import AUDIT, METADATA, MOUNTS, node, pod
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from decklog.enable.findings import Finding
@@ -196,12 +198,30 @@ def test_the_webhooks_kubeconfig_and_its_files_are_followed(tmp_path: Path) -> N
     assert not codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_policy_that_may_not_be_read_is_a_warning(tmp_path: Path) -> None:
-    """Who may not read the policy cannot judge it, and is told so."""
+@contextmanager
+def somebody() -> Iterator[None]:
+    """Be nobody in particular for a moment, if we are root, who may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_who_may_not_look_is_told_so(tmp_path: Path) -> None:
+    """Who may not look at policy and log gets warnings, not a claim that they are missing."""
     node(tmp_path, b"")
-    (tmp_path / "etc/kubernetes/audit-policy.yaml").chmod(0)
-    assert "policy-unread" in codes(found(tmp_path), Severity.WARNING)
+    for folder in ("etc/kubernetes", "var/log/kubernetes"):
+        (tmp_path / folder).chmod(0)
+    with somebody():
+        told = found(tmp_path)
+    for folder in ("etc/kubernetes", "var/log/kubernetes"):
+        (tmp_path / folder).chmod(0o755)
+    assert not codes(told, Severity.GRAVE)
+    assert {"policy-unread", "log-unread"} <= codes(told, Severity.WARNING)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +249,15 @@ def test_defaults_are_the_releases(tmp_path: Path) -> None:
     assert new.max_bytes is not None
     assert in_words(new.max_bytes) == "9.9 GiB"
     assert log_files(pod({}), tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(13.14, "13.1 days"), (1.5, "36 hours"), (0.04, "58 minutes"), (0.001, "86 seconds"), (0.0, "0 seconds")],
+)
+def test_a_span_is_told_as_people_do(days: float, words: str) -> None:
+    """Days, and for less of them hours, minutes and seconds."""
+    assert span_in_words(days) == words
 
 
 def passed(root: Path, flags: dict[str, str] | None = None) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from decklog.enable.policy_of import policy_of
-from decklog.enable.sizes import in_words, kept
+from decklog.enable.sizes import in_words, kept, span_in_words
 from decklog.enable.wanted import Takes, meaning
 from decklog.errors import DecklogError
 from decklog.policy.deciding import decide_by
@@ -80,7 +80,7 @@ def _traffic(report: Report, events: float, size: float) -> Iterator[str]:
 def _days(days: float | None, max_age: int | None) -> Iterator[str]:
     if days is not None:
         why = " (the age limit)" if days == max_age else ""
-        yield f"the log then holds {days:,.1f} days{why}"
+        yield f"the log then holds {span_in_words(days)}{why}"
 
 
 def _queues(pod: StaticPod, mean: float, events: float) -> Iterator[str]:
@@ -89,10 +89,10 @@ def _queues(pod: StaticPod, mean: float, events: float) -> Iterator[str]:
         if not queue:
             continue
         size = in_words(queue * mean * _IN_MEMORY)
-        seconds = queue / max(events / _DAY_S, 1e-9)
+        days = queue / max(events, 1e-9)
         yield (
-            f"the {name}'s queue holds {queue:,} events, about {size} of memory when it is full: {_span(seconds)} of "
-            "such traffic without its receiver; what comes then is dropped"
+            f"the {name}'s queue holds {queue:,} events, about {size} of memory when it is full: "
+            f"{span_in_words(days)} of such traffic without its receiver; what comes then is dropped"
         )
 
 
@@ -101,10 +101,3 @@ def _queue(pod: StaticPod, name: str, flag: str, mode: str) -> int:
         return 0
     size = meaning(Takes.NUMBER, pod.value(f"--audit-{name}-batch-buffer-size") or "10000")
     return size if isinstance(size, int) else 10_000
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.0f} {unit}"
-    return f"{seconds:,.0f} seconds"

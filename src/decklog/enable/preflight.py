@@ -6,6 +6,7 @@ of its image. Grave is what keeps the API server from starting or from recording
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Final
 
 from decklog.enable import flag_checks
@@ -21,6 +22,7 @@ from decklog.policy.reader import read
 from decklog.policy.releases import NEWEST
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -134,12 +136,18 @@ def _log(pod: StaticPod, root: Path, free: Callable[[Path], int]) -> Iterator[Fi
         what = f"the log {path} is mounted as a file: it cannot be renamed, and so is never rotated"
         yield Finding(Severity.WARNING, "log-file-mounted", what, "mount its directory instead", host.line)
     folder = (root / host.path.lstrip("/")).parent
-    blocked = next((each for each in (folder, *folder.parents) if each.exists() and not each.is_dir()), None)
+    try:
+        blocked = next((each for each in (folder, *folder.parents) if not _is_folder_or_none(each)), None)
+        is_there = _stat(folder) is not None
+    except OSError as error:
+        what = f"the log's directory {folder} cannot be looked at ({error.strerror})"
+        yield Finding(Severity.WARNING, "log-unread", what, "run as root", host.line)
+        return
     if blocked is not None:
         what = f"the log's directory cannot be made: {blocked} is a file"
         yield Finding(Severity.GRAVE, "log-directory", what, "move the file away", host.line)
         return
-    if host.type == "Directory" and not folder.exists():
+    if host.type == "Directory" and not is_there:
         what = f"{folder} is not there, and a volume of type Directory does not make it: the pod would not start"
         yield Finding(Severity.GRAVE, "log-directory", what, "make it, or use DirectoryOrCreate", host.line)
     yield from _space(pod, root, folder, free, line)
@@ -211,10 +219,11 @@ def _reachable(
         what = f"{called} {path}: no hostPath volume leads there, so that the container does not have it"
         return None, Finding(Severity.GRAVE, f"{code}-unmounted", what, "mount it, read-only, as a File", line)
     try:
-        if not place.exists():
+        found = _stat(place)
+        if found is None:
             what = f"{called} {path}: {place} is not there, and kube-apiserver would not start"
             return None, Finding(Severity.GRAVE, f"{code}-missing", what, "put it there first", host.line or line)
-        if wants_file and place.is_dir():
+        if wants_file and stat.S_ISDIR(found.st_mode):
             what = f"{called} {path}: {place} is a directory"
             hint = " (kubelet makes one where a volume of type DirectoryOrCreate finds nothing)"
             return None, Finding(
@@ -224,3 +233,16 @@ def _reachable(
         what = f"{called} {path}: {place} cannot be looked at ({error.strerror})"
         return place, Finding(Severity.WARNING, f"{code}-unread", what, "run as root", line)
     return place, None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Look at a path; None: it is not there. Raises OSError where it may not be looked at."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_folder_or_none(path: Path) -> bool:
+    found = _stat(path)
+    return found is None or stat.S_ISDIR(found.st_mode)

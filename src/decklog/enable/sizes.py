@@ -106,3 +106,11 @@ def in_words(size: float) -> str:
     while value >= 1024 and len(units) > 1:
         value, units = value / 1024, units[1:]
     return f"{value:.0f} {units[0]}" if units[0] == "bytes" or value >= 100 else f"{value:.1f} {units[0]}"
+
+
+def span_in_words(days: float) -> str:
+    """Write a span of time as people do: ``13.1 days``, ``58 minutes``."""
+    for unit, length in (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0)):
+        if (count := days * length) >= 2:
+            return f"{count:,.1f} {unit}" if unit == "days" else f"{count:,.0f} {unit}"
+    return f"{days * 86_400:,.0f} seconds"

@@ -15,7 +15,7 @@ from decklog.enable.findings import Severity
 from decklog.enable.growth import bytes_a_day
 from decklog.enable.policy_of import on_host, policy_of, release_of
 from decklog.enable.preflight import findings
-from decklog.enable.sizes import in_words, kept, log_files
+from decklog.enable.sizes import in_words, kept, log_files, span_in_words
 from decklog.enable.topics import topics
 from decklog.errors import DecklogError
 
@@ -181,7 +181,7 @@ def _keeps(pod: StaticPod, root: Path | None) -> Keeps | None:
     if files is not None:
         says.append(f"there are {files.count} files, {in_words(files.size_bytes)}" if files.count else "no file yet")
     if rate is not None:
-        span = f"{days:,.1f} days" if days is not None else "all of it, until the disk is full"
+        span = span_in_words(days) if days is not None else "all of it, until the disk is full"
         says.append(f"at the current rate, {in_words(rate)} a day, that is {span}")
     return Keeps(
         limits.max_bytes,
