@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from decklog.ask.prefilter import Number, hides, is_plain
+from decklog.ask.prefilter import Number, hides, is_plain, plain_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -63,6 +63,21 @@ def looking_for(needles: Iterable[bytes], sample: Block) -> Looking:
         pieces[piece] = None
         known |= _spelled(piece)
     return Looking(tuple(pieces), _hiding(known, sample))
+
+
+def looking_for_requests(audit_ids: Iterable[bytes], uris: Iterable[str], sample: Block) -> Looking:
+    """Choose what to look for to find all lines of requests, by needles of their audit IDs or by their URIs."""
+    by_id = looking_for(audit_ids, sample)
+    runs = [plain_runs(uri) for uri in uris]
+    if not runs or not all(runs):
+        return by_id
+    by_uri = looking_for([min(some, key=lambda run: _hits(run, sample) - len(run)) for some in runs], sample)
+    return min(by_id, by_uri, key=lambda looking: _cost(looking, sample))
+
+
+def _cost(looking: Looking, sample: Block) -> float:
+    passes = len(looking.pieces) + (_MANY if looking.hiding is None else len(looking.hiding))
+    return _passes(passes, sample) + sum(_hits(piece, sample) for piece in looking.pieces)
 
 
 def shows(key: Iterable[str], pieces: Iterable[bytes]) -> bool:

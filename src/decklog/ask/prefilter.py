@@ -150,6 +150,11 @@ def needle(pattern: Pattern) -> bytes | None:
     return max(runs, key=len).encode() if runs else None
 
 
+def plain_runs(text: str) -> tuple[bytes, ...]:
+    """Give all bytes that stand in every line with the string `text`, if it hides nothing."""
+    return tuple(run.encode() for run in _RUN.findall(text))
+
+
 def is_plain(text: str) -> bool:
     """Tell whether `needle` has all of a text."""
     return _RUN.fullmatch(text) is not None

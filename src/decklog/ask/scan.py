@@ -18,7 +18,7 @@ from decklog.ask.forking import fork_map
 from decklog.ask.looking import shows
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.prefilter import Sieve
-from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted, decode
+from decklog.ask.sifting import NEAR_KEYS, ByAuditId, ByQuestion, Sifted, decode
 from decklog.sources.reader import read
 from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
 
@@ -101,7 +101,8 @@ class _Scanning:
             return ByQuestion(sieve, queries, part, declared=self._declared).sift()
 
         def second(place: int) -> list[NumberedLine]:
-            return ByAuditId(self._audit_ids, self._first[place].blocks).sift(self._parts[place].blocks()).kept
+            sifting = ByAuditId(self._audit_ids, self._first[place].blocks, self._uris())
+            return sifting.sift(self._parts[place].blocks()).kept
 
         self._first = fork_map(first, self._parts, self._processes)
         self._audit_ids = frozenset[str]().union(*(found.audit_ids for found in self._first))
@@ -120,6 +121,12 @@ class _Scanning:
         return all(found.has_all_near for found in self._first) and all(
             shows(key, pieces) for key in keys for pieces in looked_for
         )
+
+    def _uris(self) -> frozenset[str]:
+        """Give the URIs of the requests that match; none if there are too many."""
+        if any(len(found.keys) > NEAR_KEYS for found in self._first):
+            return frozenset()
+        return frozenset(uri for found in self._first for _, uri in found.keys)
 
     def count(self, coverage: Coverage) -> None:
         """Say what was scanned."""

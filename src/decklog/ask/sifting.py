@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from decklog.ask.bytesearch import TooMuchError
-from decklog.ask.looking import Looking, looking_for
+from decklog.ask.looking import Looking, looking_for, looking_for_requests
 from decklog.ask.prefilter import hides, is_plain, needle
 from decklog.audit.query import Pattern
 from decklog.sources.reader import records_of
@@ -190,7 +190,10 @@ class ByQuestion:
 class ByAuditId:
     """The second sifting: by audit IDs."""
 
-    def __init__(self, audit_ids: frozenset[str], block_lines: Sequence[int]) -> None:
+    def __init__(
+        self, audit_ids: frozenset[str], block_lines: Sequence[int], uris: frozenset[str] = frozenset()
+    ) -> None:
+        """`uris`: of the requests that are meant, if they are known; then what has another URI may be missing."""
         few = len(audit_ids) <= _FEW_IDS
         needles = [needle(Pattern(audit_id)) if few or is_plain(audit_id) else None for audit_id in sorted(audit_ids)]
         self._needles = [one for one in needles if one is not None]
@@ -199,6 +202,7 @@ class ByAuditId:
         self._few = few
         self._quoted = frozenset(self._needles)
         self._block_lines = block_lines
+        self._uris = uris if len(uris) < len(audit_ids) else frozenset[str]()
 
     def sift(self, blocks: Iterable[Block]) -> Sifted:
         """Keep the lines of the requests; a few others may be among them."""
@@ -206,7 +210,7 @@ class ByAuditId:
         looking = Looking()
         for block, lines in zip(blocks, self._block_lines, strict=False):
             if self._few and not looking.pieces:
-                looking = looking_for(self._needles, block)
+                looking = looking_for_requests(self._needles, self._uris, block)
             spans = self._each_id(block, looking) if self._few else self._each_line(block)
             if spans:
                 for number, _, line in _numbered(block, found.lines, spans):
