@@ -13,7 +13,6 @@ from decklog.assembling.doors import Doors, named
 from decklog.assembling.gateway import AuditedGateway
 from decklog.assembling.receiver import StoreReceiver
 from decklog.assembling.upkeep import retention_rules, round_of
-from decklog.assembling.web import WebDoor
 from decklog.disk import Disk
 from decklog.errors import DecklogError
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from decklog.assembling.doors import Door
-    from decklog.assembling.web import WebSettings
+    from decklog.assembling.web import WebDoor, WebSettings
     from decklog.crew import Crew
     from decklog.health import HealthOptions
     from decklog.store.options import UpkeepOptions
@@ -44,11 +43,16 @@ class PagesInCrew:
         self.address = settings.address
         self._settings = settings
         self._announce = announce
-        WebDoor(settings, announce)  # what cannot be used is told before anybody starts
+        self._door()  # what cannot be used is told before anybody starts
 
     async def work(self, worker: Worker) -> None:
         """Serve."""
-        await WebDoor(self._settings, self._announce).work(worker)
+        await self._door().work(worker)
+
+    def _door(self) -> WebDoor:
+        from decklog.assembling.web import WebDoor  # noqa: PLC0415  # because: 400 ms, for who serves pages
+
+        return WebDoor(self._settings, self._announce)
 
     async def begin(self) -> None:
         """Nothing is done once."""
