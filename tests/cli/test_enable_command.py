@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,10 +20,10 @@ from enable.scripted_server import CLOSED, ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 MANIFEST = "etc/kubernetes/manifests/kube-apiserver.yaml"
 POLICY = "/etc/kubernetes/audit-policy.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SEED_FLAGS = [f"--audit-{name.replace('_', '-')}={value}" for name, value in SEED.items()]
 
 
@@ -111,6 +112,20 @@ def test_one_command_makes_the_tutorials_manifest(tmp_path: Path) -> None:
     assert ran.code == 2
     assert f"{printed.manifest}:17: a line of nothing but '...'" in ran.err
     assert printed.now == printed.old
+
+
+def test_the_examples_manifest_goes_there_and_back(tmp_path: Path) -> None:
+    """What the README tries: the manifest in examples, shown, written, undone."""
+    policy = EXAMPLES.parent / "src/decklog/sandbox/demo-policy.yaml"
+    path = tmp_path / "kube-apiserver.yaml"
+    shutil.copy(EXAMPLES / "enable/kube-apiserver.yaml", path)
+    old = path.read_bytes()
+    backups = ["--backup-dir", str(tmp_path / "backups")]
+    assert run("enable", path, "--audit-policy-file", policy).code == 1
+    assert run("enable", path, "--audit-policy-file", policy, "--write", *backups).code == 0
+    assert path.read_bytes() != old
+    assert run("enable", path, "--undo", *backups).code == 0
+    assert path.read_bytes() == old
 
 
 @pytest.mark.parametrize("name", ["a tab", "an alias", "a flag twice", "the log's directory is read-only"])
