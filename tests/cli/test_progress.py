@@ -82,3 +82,15 @@ def test_the_size_of_what_is_searched(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     assert total_bytes([Place(str(tmp_path / "a"))]) == 5
     assert total_bytes([Place(str(tmp_path / "a")), Place("-", BytesIO())]) is None
+
+
+def test_whoever_reads_otherwise_shows_the_bar_meanwhile() -> None:
+    """Counting and SQL read in their own way; the bar is there while they do, and gone afterwards."""
+    before = signal.getsignal(signal.SIGALRM)
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as err, Bar(err).during(Coverage(), 5_000_000):
+        seen = b""
+        while b"searching 5 MB" not in seen:
+            seen += os.read(ours, 1024)
+    assert signal.getsignal(signal.SIGALRM) == before
+    os.close(ours)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -77,6 +78,16 @@ class Bar:
         self._begin()
         try:
             yield from records
+        finally:
+            self.stop()
+
+    @contextmanager
+    def during(self, coverage: Coverage, total: int | None) -> Iterator[None]:
+        """Draw while something else reads, which counts into `coverage`."""
+        self.watch(coverage, total)
+        self._begin()
+        try:
+            yield
         finally:
             self.stop()
 

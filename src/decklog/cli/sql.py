@@ -17,6 +17,7 @@ from decklog.ask.forking import usable_processes
 from decklog.audit.query import Query
 from decklog.cli.asking import Asking
 from decklog.cli.listing import FORMATS, Listing, print_listing
+from decklog.cli.progress import total_bytes
 from decklog.cli.searching import search_options, tell
 from decklog.cli.table import Column
 from decklog.sources.places import find
@@ -85,7 +86,8 @@ def command(search: Search, sql: str, limit: int, timeout: float, memory_mb: int
         else:
             stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
             places = find(search.files, stdin, rotated=search.rotated)
-            filled.load(places, bodies=bodies, since=search.since, until=search.until, processes=processes)
+            with search.bar.during(filled.coverage, total_bytes(places)):
+                filled.load(places, bodies=bodies, since=search.since, until=search.until, processes=processes)
         answer = _interruptible(
             lambda: duck.ask(filled, sql, max_rows=limit, timeout_s=timeout), filled.connection.interrupt
         )

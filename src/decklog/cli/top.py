@@ -16,6 +16,7 @@ from decklog.cli.asking import Asking
 from decklog.cli.completing import values
 from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, print_listing
 from decklog.cli.narrowing import FILTERS_HELP, filtered
+from decklog.cli.progress import total_bytes
 from decklog.cli.searching import search_options, tell
 from decklog.cli.table import Column
 from decklog.sources.places import find
@@ -123,7 +124,8 @@ def counted(
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
     places = find(search.files, stdin, rotated=search.rotated)
     whole = label[1] or search.verify_lines
-    return tally(places, coverage, query, chosen, whole=whole, processes=usable_processes())
+    with search.bar.during(coverage, total_bytes(places)):
+        return tally(places, coverage, query, chosen, whole=whole, processes=usable_processes())
 
 
 def _one_by_one(asking: Asking, label: Label) -> Counter[Hashable]:
@@ -138,7 +140,8 @@ def _of_store(
     if asking.search.verify_lines or not can_tally(query, names):
         return _one_by_one(asking, label)
     view, disk = asking.search.view()
-    return stored_tally(view, disk, asking.coverage, query, label, names, step_s=step_s)
+    with asking.search.bar.during(asking.coverage, None):
+        return stored_tally(view, disk, asking.coverage, query, label, names, step_s=step_s)
 
 
 def rule_of(policy: str) -> Callable[[Any], str]:
