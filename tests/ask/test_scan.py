@@ -204,7 +204,7 @@ def _without_name(early: bytes) -> bytes:
         ("only its end has the name", DELETION, lambda early: _without_name(early).replace(b"/web", b"/w-e-b")),
         (
             "it has another user agent",
-            Query(user_agents=(Pattern("kubectl/v1.36.2"),)),
+            Query(texts=("kubectl/v1.36.2",)),
             lambda early: early.replace(b"kubectl", b"curl"),
         ),
     ],
@@ -229,13 +229,13 @@ def test_early_stages_are_found_by_whatever_they_have(
 @pytest.mark.parametrize("sizes", [TINY, Sizes(smallest=0)])
 def test_requests_of_one_uri_are_found_with_all_their_stages(tmp_path: Path, sizes: Sizes) -> None:
     """Where few URIs stand for several audit IDs, they are looked for; one of the lines spells its URI."""
-    query = Query(user_agents=(Pattern("curl"),))
+    query = Query(texts=("curl",))
     lives = [
         life(Stage.REQUEST_RECEIVED, Stage.RESPONSE_COMPLETE, audit_id=f"id-{n}", user_agent="curl") for n in range(3)
     ]
     early = [encode_line(one[0]).replace(b"curl", b"wget") for one in lives]
     early[1] = early[1].replace(b"deployments/web", b"deplo\\u0079ments\\/we\\u0062")
-    padding = b"".join(map(encode_line, PADDING))
+    padding = b"".join(map(encode_line, PADDING)).replace(b"deployments/web", b"pods/api")
     path = tmp_path / "audit.log"
     path.write_bytes(padding + b"".join(early) + padding + b"".join(encode_line(one[1]) for one in lives))
     records, _ = scanned([path], query, sizes=sizes)
