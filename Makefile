@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 CASES  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench bench-ask bench-gateway torture conformance lock clean
+.PHONY: help demo test check fix bench bench-ask bench-gateway bench-web screenshots torture conformance lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -48,6 +48,12 @@ bench-ask: $(STAMP)  ## questions put to a log of 1.7 GB against jq and grep (mi
 
 bench-gateway: $(STAMP)  ## the gateway's cost a request against nginx and HAProxy (minutes; Linux, two cores)
 	$(BIN)/python -m benchmarks.gateway $(ARGS)
+
+bench-web: $(STAMP)  ## the web pages over a store of a million events: first byte, weight, live tail (minutes)
+	$(BIN)/python -m benchmarks.web $(ARGS)
+
+screenshots: $(STAMP)  ## the pictures of docs/web.md and README.md, made by the tests of the pages (needs Chromium)
+	DECKLOG_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -q tests/web/test_in_browser.py -k fit
 
 torture: $(STAMP)  ## the long fault tests (minutes); make test runs their short form
 	$(BIN)/python -m pytest -m torture -o addopts= --strict-markers --import-mode=importlib -ra $(ARGS)

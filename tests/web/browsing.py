@@ -65,11 +65,11 @@ class Served:
 
 
 @contextmanager
-def serving(*arguments: object) -> Iterator[Served]:
-    """Run `decklog web` on a free port for as long as the block runs."""
+def serving(*arguments: object, folder: Path | None = None) -> Iterator[Served]:
+    """Run `decklog web` on a free port, in a folder, for as long as the block runs."""
     command = [sys.executable, "-m", "decklog", "web", "--listen", "127.0.0.1:0", *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DECKLOG_")}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder) as process:
         served = Served(process)
         try:
             yield served
@@ -142,8 +142,14 @@ def visiting(started: Browser, served: Served, **settings: Any) -> Iterator[Visi
         context.close()
 
 
+PICTURES: Final = ("log-1400-light", "log-1400-dark", "object-1400-light", "user-1400-dark", "request-400-light")
+"""Those that the documentation shows."""
+
+
 def screenshot(page: Page, name: str) -> None:
-    """Take a picture for the README, where somebody wants one: DECKLOG_SCREENSHOTS names the folder."""
-    if folder := os.environ.get("DECKLOG_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+    """Take a picture, where DECKLOG_SCREENSHOTS names a folder; with a + before it, of every page."""
+    folder = os.environ.get("DECKLOG_SCREENSHOTS", "")
+    if folder and (name in PICTURES or folder.startswith("+")):
+        page.mouse.move(0, 0)
+        Path(folder.removeprefix("+")).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder.removeprefix("+")) / f"{name}.png"))

@@ -50,7 +50,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(log: Path) -> Iterator[Served]:
     needs_browser()
-    with serving("-f", log) as one:
+    with serving("-f", log.name, folder=log.parent) as one:
         yield one
 
 

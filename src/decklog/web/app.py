@@ -128,7 +128,7 @@ class Pages:
         except (DecklogError, RefusedError) as error:
             return self._refused(request, RefusedError(400, str(error)), is_twin=True)
         self._note(request, 200, "live")
-        return self._live.stream(wanted.query)
+        return self._live.stream(wanted)
 
     async def _sheet(self, request: Request) -> Response:
         try:

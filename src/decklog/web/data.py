@@ -6,7 +6,7 @@ TooBroadError (`limits`) for what takes too long.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from decklog.ask.requests import Request
     from decklog.sources.record import Record
     from decklog.web.limits import Deadline
+
+
+T = TypeVar("T")
 
 
 class Wanted(Struct, frozen=True):
@@ -107,6 +110,10 @@ class Data(Protocol):
 
     def uses(self, wanted: Wanted, deadline: Deadline) -> Uses:
         """Count what somebody did."""
+        ...
+
+    def together(self, *calls: Callable[[], T]) -> list[T]:
+        """Put several questions at once, where that is quicker; give their answers in the same order."""
         ...
 
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:

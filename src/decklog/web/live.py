@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from decklog.audit.query import Query
     from decklog.sources.record import Record
-    from decklog.web.data import Data
+    from decklog.web.data import Data, Wanted
 
 MOST_READERS: Final = 32
 MOST_WAITING: Final = 500
@@ -49,12 +48,12 @@ class Live:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
 
-    def stream(self, query: Query) -> Response:
+    def stream(self, wanted: Wanted) -> Response:
         """Answer one reader."""
         if len(self._readers) >= MOST_READERS:
             body = _said("over", "Too many are following: close another page")
             return StreamingResponse(iter([body]), media_type="text/event-stream")
-        reader = _Reader(query)
+        reader = _Reader(wanted)
         self._readers.add(reader)
         self._begin()
         return StreamingResponse(
@@ -125,8 +124,8 @@ class Live:
 class _Reader:
     """One who looks."""
 
-    def __init__(self, query: Query) -> None:
-        self._query = query
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
         self._waiting: deque[Record] = deque()
         self._came = asyncio.Event()
         self.lost = 0
@@ -134,7 +133,9 @@ class _Reader:
 
     def take(self, record: Record) -> None:
         """Take what has ended, if it is asked for."""
-        if record.event is None or not self._query.matches(record.event, record.line):
+        if record.event is None or not self._wanted.query.matches(record.event, record.line):
+            return
+        if self._wanted.cluster not in {None, record.provenance.cluster if record.provenance else ""}:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft()

@@ -13,7 +13,7 @@ from collections import Counter
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from decklog.ask.requests import merge
 from decklog.ask.rows import row
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from decklog.sources.places import Place
     from decklog.sources.record import Record
     from decklog.web.limits import Deadline
+
+T = TypeVar("T")
 
 HELD_BYTES: Final = 48 << 20
 BARS: Final = 96
@@ -114,6 +116,10 @@ class Files:
         for name in Coverage.__dataclass_fields__:
             setattr(coverage, name, getattr(seen, name))
         return (one for one in held if any(query.matches(one.latest.event, one.latest.line) for query in queries))
+
+    def together(self, *calls: Callable[[], T]) -> list[T]:
+        """Put one question after the other: Python reads one log at a time."""
+        return [call() for call in calls]
 
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
         """Read what was written from a time on."""

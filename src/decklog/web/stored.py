@@ -17,7 +17,7 @@ from decklog.ask.opened import OpenStore
 from decklog.ask.opened_state import TooSlowError
 from decklog.ask.stored import stored
 from decklog.ask.top import NONE, Timeline
-from decklog.audit.query import CodePattern, Query
+from decklog.audit.query import Query
 from decklog.errors import DecklogError
 from decklog.sources.record import Coverage
 from decklog.store.view import READING, view
@@ -41,10 +41,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FACETS: Final[tuple[str, ...]] = ("verb", "resource", "namespace", "code", "source-ip", "user-agent", "cluster")
-_OF_A_USER: Final[tuple[str, ...]] = ("source-ip", "user-agent", "namespace", "code")
+_OF_A_USER: Final[tuple[str, ...]] = ("verb", "resource", "code", "source-ip", "user-agent", "namespace")
+_CODE: Final = 0
+"""Where the code stands behind verb and resource."""
 REMEMBERED_REQUESTS: Final = 300
 """Whole requests that an answer may have at most to be remembered."""
-_FAILED: Final = (CodePattern(400, 599),)
 
 
 class Stored:
@@ -67,9 +68,13 @@ class Stored:
         self._opening = threading.Lock()
         self._remembered = Remembered(self._state, MOST if remembers else 0)
         self._beside = ThreadPoolExecutor(2 * AT_ONCE, thread_name_prefix="store")
+        self._together = ThreadPoolExecutor(
+            2 * AT_ONCE, thread_name_prefix="page"
+        )  # who waits here waits for the other
 
     def close(self) -> None:
         """Let go of it."""
+        self._together.shutdown()
         self._beside.shutdown()
         if self._opened is not None:
             self._opened.close()
@@ -136,24 +141,33 @@ class Stored:
         return deadline.over(found)
 
     def uses(self, wanted: Wanted, deadline: Deadline) -> Uses:
-        """Count what somebody did."""
+        """Count what somebody did: by all properties at once, and over time."""
         asking = self._asking(wanted, deadline)
-        counted = self._beside.submit(asking.facets, _OF_A_USER)
-        failing = self._beside.submit(asking.narrowed(codes=_FAILED).tally, ("verb", "resource"))
+        counting = self._beside.submit(asking.tally, _OF_A_USER)
         timeline = asking.timeline()
         first, last = asking.ends(timeline)
-        cells, failed, facets = asking.tally(("verb", "resource")), failing.result(), counted.result()
+        cells: Counter[tuple[str, str]] = Counter()
+        failed: Counter[tuple[str, str]] = Counter()
+        facets: dict[str, Counter[Hashable]] = {name: Counter() for name in _OF_A_USER[2:]}
+        for (verb, resource, *values), count in counting.result().items():
+            cell = "" if verb == NONE else verb, resource
+            cells[cell] += count
+            failed[cell] += count if _is_bad(values[_CODE]) else 0
+            for name, value in zip(facets, values, strict=True):
+                facets[name][value] += count
         return Uses(
-            facets.total,
+            cells.total(),
             first,
             last,
-            tuple(
-                ("" if verb == NONE else verb, resource, count, failed.get((verb, resource), 0))
-                for (verb, resource), count in cells.most_common()
-            ),
-            {name: _facet(facets, name) for name in _OF_A_USER if name in facets.by},
+            tuple((*cell, count, failed[cell]) for cell, count in cells.most_common()),
+            {name: facet_of(counts) for name, counts in facets.items()},
             timeline,
         )
+
+    def together(self, *calls: Callable[[], T]) -> list[T]:
+        """Put the questions side by side: DuckDB leaves Python alone meanwhile."""
+        waiting = [self._together.submit(call) for call in calls]
+        return [one.result() for one in waiting]
 
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
         """Read what was written from a time on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from decklog.audit.wire import WireError, decode_event
-from decklog.sources.record import Record
+from decklog.sources.record import Provenance, Record
 from decklog.store import reading
 from decklog.store.view import READING
 
@@ -50,11 +50,12 @@ def _new(segment: JournalSegment, disk: Disk, read: dict[Path, int]) -> list[Rec
     if _size(segment, disk) <= begin:
         return []
     found = []
+    of_cluster = Provenance("store", segment.cluster)
     try:
         for offset, line in reading.lines(segment, disk, begin):
             read[segment.path] = offset + len(line) + 1
             try:
-                found.append(Record(line, str(segment.path), 0, decode_event(line)))
+                found.append(Record(line, str(segment.path), 0, decode_event(line), "", of_cluster))
             except WireError as error:
                 found.append(Record(line, str(segment.path), 0, None, str(error)))
             if len(found) >= MOST_AT_ONCE:

@@ -26,9 +26,8 @@ from decklog.web.limits import HELD_REQUESTS
 from decklog.web.scanned import held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from decklog.ask.requests import Request
     from decklog.ask.rows import Row
     from decklog.web.data import Uses
 
@@ -41,6 +40,8 @@ ENTERED: Final = frozenset(("exec", "attach", "portforward", "ephemeralcontainer
 WRITTEN_REQUESTS: Final = 500
 """The role of somebody who made more is written when it is asked for."""
 MOST_READ: Final = 2000
+FEW_SESSIONS: Final = 60
+"""So many are read as they are."""
 HEATS: Final = 8
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 TIMES: Final = ("since", "until", "after", "cluster")
@@ -154,8 +155,11 @@ def _one(asked: Asked, user: str, window: Wanted) -> WhoPage:
     uses = asked.data.uses(mine, asked.deadline)
     fields = Fields([("user", links.as_term("user", user)), *asked.fields.only(TIMES)])
     has_failed = any(bad for _, _, _, bad in uses.cells)
-    denied = _few(asked, mine, SHOWN_DENIALS, decisions=(Pattern("forbid"),)) if has_failed else Look(())
-    acted = _few(asked, Wanted(replace(window.query, impersonated=me), window.cluster), 1)
+    acting = Wanted(replace(window.query, impersonated=me), window.cluster)
+    denied, acted = asked.data.together(
+        lambda: _few(asked, mine, SHOWN_DENIALS, decisions=(Pattern("forbid"),)) if has_failed else Look(()),
+        lambda: _few(asked, acting, 1),
+    )
     stays, sessions_log = _stays(asked, mine, fields, uses)
     role, note = _role(asked, mine, user, uses)
     verbs = _verbs(verb for verb, _, _, _ in uses.cells)
@@ -228,22 +232,27 @@ def _places(name: str, facet: Facet, fields: Fields) -> tuple[Place, ...]:
 
 
 def _stays(asked: Asked, mine: Wanted, fields: Fields, uses: Uses) -> tuple[tuple[Stay, ...], str]:
-    query = mine.query
-    if not any(resource.partition("/")[2] in ENTERED for _, resource, _, _ in uses.cells):
+    count = sum(count for _, resource, count, _ in uses.cells if resource.partition("/")[2] in ENTERED)
+    if not count:
         return (), ""
+    query = mine.query
     queries = session_queries(query.since, query.until, after=query.after, users=query.users)
-    requests: list[Request] = []
-    for one in queries:  # rows first: they say from when on whole events are worth reading
-        rows = asked.data.look(Wanted(one, mine.cluster), asked.deadline, limit=SHOWN_SESSIONS, around=False).rows
-        if rows:
-            newest = replace(one, after=rows[-1].time)
-            requests += held(asked.data.requests((newest,), asked.deadline, mine.cluster), MOST_READ)[0]
+    if count > FEW_SESSIONS:  # rows first: they say from when on whole events are worth reading
+        looks = asked.data.together(*[_newest(asked, Wanted(one, mine.cluster)) for one in queries])
+        queries = tuple(
+            replace(one, after=look.rows[-1].time) for one, look in zip(queries, looks, strict=True) if look.rows
+        )
+    requests, _ = held(asked.data.requests(queries, asked.deadline, mine.cluster), MOST_READ)
     stays = sorted(sessions(requests), key=lambda one: one.start or one.row.time or "", reverse=True)
     shown = tuple(
         Stay(one, " ".join(one.command) or " ".join(one.ports), links.to_request(one.row.audit_id, one.row.time))
         for one in stays[:SHOWN_SESSIONS]
     )
     return shown, links.to("/log", [*fields, ("subresource", "exec,attach,portforward")])
+
+
+def _newest(asked: Asked, wanted: Wanted) -> Callable[[], Look]:
+    return lambda: asked.data.look(wanted, asked.deadline, limit=SHOWN_SESSIONS, around=False)
 
 
 def _role(asked: Asked, mine: Wanted, user: str, uses: Uses) -> tuple[tuple[str, ...], str]:
