@@ -23,7 +23,7 @@ from store.journal_peers import CLUSTER, items, journal, numbers_in
 from store.small_disk import mounted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
 EVENTS = 64
 
@@ -138,7 +138,7 @@ class WatchedMemory(Recent):
         self.looked = 0
         self.second = threading.Event()
 
-    def remember(self, keys: Iterable[bytes]) -> list[int]:
+    def remember(self, keys: Sequence[bytes]) -> list[int]:
         found = super().remember(keys)
         self.looked += 1
         if self.looked == 2:

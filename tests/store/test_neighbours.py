@@ -49,7 +49,9 @@ def known(recent: Recent, numbers: range) -> list[bool]:
     """Tell which are known, without remembering any."""
     keys = [item.identity[:16] for item in items(numbers)]
     doubled = set(recent.remember(keys))
-    recent.forget([key for place, key in enumerate(keys) if place not in doubled])
+    recent.forget(
+        [key for place, key in enumerate(keys) if place not in doubled], [keys] if len(doubled) < len(keys) else []
+    )
     return [place in doubled for place in range(len(keys))]
 
 

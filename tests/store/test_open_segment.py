@@ -32,9 +32,9 @@ class NoSums(LaxDisk):
 
 def stored(segment: OpenSegment) -> None:
     """Store the two lines once more."""
-    length, crc = segment.write([LINES[:1], LINES[1:]])
+    ((length, crc),) = segment.write([LINES])
     segment.sync()
-    segment.keep(Group(segment.size, length, 2, crc, KEYS))
+    segment.keep([Group(segment.size, length, 2, crc, KEYS)])
 
 
 def test_a_group_is_written_and_noted(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_what_is_taken_back_is_new_again() -> None:
     """And nothing else is."""
     recent = Recent(4096)
     recent.remember(keys(0, 1000))
-    recent.forget(keys(500, 1500))
+    recent.forget(keys(500, 1500), [keys(0, 1000)])
     assert recent.remember(keys(0, 1000)) == list(range(500))
 
 
@@ -36,10 +36,26 @@ def test_memory_has_a_bound_and_the_newest_are_held() -> None:
     assert not recent.remember(keys(0, 20_000))
 
 
-def test_a_small_capacity_is_one_bucket() -> None:
-    """The oldest goes first."""
-    recent = Recent(1)
-    recent.add(keys(0, 65))
-    assert recent.capacity == 64
-    assert recent.remember(keys(1, 65)) == list(range(64))
-    assert recent.remember(keys(0, 1)) == []
+def test_a_batch_is_known_for_longer_than_its_events() -> None:
+    """Sent again as it was, it is known when its events are no more; in other company they are new."""
+    recent = Recent(1000)
+    for start in range(0, 10_000, 100):
+        assert recent.remember(keys(start, start + 100)) == []
+    assert recent.remember(keys(0, 100)) == list(range(100))
+    assert recent.remember(keys(50, 150)) == []
+    assert recent.remember(keys(9_000, 9_200)) == []
+    assert recent.remember(keys(9_850, 10_050)) == list(range(150))
+
+
+def test_a_batch_that_was_not_stored_is_new_again() -> None:
+    """Its events and itself are taken back."""
+    recent = Recent(1000)
+    recent.remember(batch := keys(0, 100))
+    recent.forget(batch, [batch])
+    assert recent.remember(batch) == []
+    assert recent.remember(batch) == list(range(100))
+
+
+def test_an_event_that_stands_twice_in_a_batch_is_known_the_second_time() -> None:
+    """The first of the two is new."""
+    assert Recent(100).remember([*keys(0, 3), *keys(1, 2)]) == [3]

@@ -1,6 +1,6 @@
 """The file beside a segment, ``NNNNNNNNNN.sums``: what a journal knows of its lines and need not sync.
 
-A line for each group that was synced in one go, and one at the end of a finished segment::
+A line for each group, the events that came as one batch, and one at the end of a finished segment::
 
     OFFSET LENGTH COUNT CRC KEYS          where it stands, how many events, its CRC-32, their identities (base64)
     end SIZE COUNT                        the whole segment
@@ -45,7 +45,7 @@ _TAIL_BYTES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Lines that were synced in one go."""
+    """Lines that came as one batch, or were found together after a crash."""
 
     offset: int
     length: int

@@ -25,7 +25,8 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import compress, repeat
+from functools import partial
+from itertools import chain, compress, repeat
 from operator import contains
 from typing import TYPE_CHECKING, Final, Self
 
@@ -38,7 +39,7 @@ from decklog.store.open_segment import OpenSegment
 from decklog.store.recent import KEY_BYTES, Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -76,7 +77,7 @@ class _Group:
     results: list[Appended] = field(default_factory=list)
     fresh: list[list[bytes]] = field(default_factory=list)
     """Lines that are not stored yet, of each batch that has some."""
-    keys: list[bytes] = field(default_factory=list)
+    keys: list[list[bytes]] = field(default_factory=list)
     """Of these."""
 
     def tell(self) -> None:
@@ -294,7 +295,7 @@ class Journal:
 
     async def _prepare_again(self, group: _Group) -> bool:
         """Look through a group once more: what seemed stored may have been in one that then failed."""
-        await self._take_back(group.keys)
+        await self._take_back(group)
         group.results, group.fresh, group.keys = [], [], []
         return await self._prepare(group)
 
@@ -305,49 +306,56 @@ class Journal:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._files, self._store, group.fresh, group.keys)
         except OSError as error:
-            await self._take_back(group.keys)
+            await self._take_back(group)
             group.refuse(error)
         except Exception as error:  # noqa: BLE001  # because: wherever it was: better a double than a loss
-            await self._take_back([key for batch in group.batches for key in batch.keys])
+            await self._take_back(group, all_of_them=True)
             group.refuse(error)
         else:
             group.tell()
             return True
         return False
 
-    async def _take_back(self, keys: Sequence[bytes]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._memory, self._recent.forget, keys)
+    async def _take_back(self, group: _Group, *, all_of_them: bool = False) -> None:
+        """Forget what is fresh of a group, or all that came."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._memory, partial(self._forget_group, group, all_of_them=all_of_them))
+
+    def _forget_group(self, group: _Group, *, all_of_them: bool) -> None:
+        if all_of_them:
+            batches = [batch.keys for batch in group.batches]
+            self._recent.forget(chain.from_iterable(batches), batches)
+            return
+        told = zip(group.batches, group.results, strict=True)
+        self._recent.forget(chain.from_iterable(group.keys), [batch.keys for batch, result in told if result.stored])
 
     def _look_through(self, group: _Group) -> None:
         """Part what is new from what is stored, in the thread of the memory."""
         self._neighbours.catch_up(self._clock())
         try:
             for batch in group.batches:
-                lines = self._fresh(batch, group.keys)
-                group.results.append(Appended(len(lines), len(batch.lines) - len(lines)))
-                if lines:
-                    group.fresh.append(lines)
+                self._look_through_batch(batch, group)
         except BaseException:  # wherever it was: better a double than to take for stored what is not
-            for batch in group.batches:
-                self._recent.forget(batch.keys)
+            self._forget_group(group, all_of_them=True)
             raise
 
-    def _fresh(self, batch: _Batch, keys: list[bytes]) -> list[bytes]:
-        """Give the lines of those that are not stored, remember them, and add them to the group's `keys`."""
-        doubled = self._recent.remember(batch.keys)
-        if not doubled:
-            keys += batch.keys
-            return batch.lines
-        new = [True] * len(batch.keys)
-        for at in doubled:
-            new[at] = False
-        keys += compress(batch.keys, new)
-        return list(compress(batch.lines, new))
+    def _look_through_batch(self, batch: _Batch, group: _Group) -> None:
+        lines, keys = batch.lines, batch.keys
+        doubled = self._recent.remember(keys)
+        if doubled:
+            new = bytearray(b"\1" * len(keys))
+            for at in doubled:
+                new[at] = 0
+            lines, keys = list(compress(lines, new)), list(compress(keys, new))
+        group.results.append(Appended(len(lines), len(doubled)))
+        if lines:
+            group.fresh.append(lines)
+            group.keys.append(keys)
 
-    def _store(self, batches: Sequence[Sequence[bytes]], keys: Sequence[bytes]) -> None:
-        """Write, sync, and note the checksum; where a sync fails, once more in a new segment. Raises OSError."""
+    def _store(self, batches: Sequence[Sequence[bytes]], keys: Sequence[Sequence[bytes]]) -> None:
+        """Write, sync, and note the checksums; where a sync fails, once more in a new segment. Raises OSError."""
         segment = self._ready_segment()
-        length, crc = segment.write(batches)
+        written = segment.write(batches)
         try:
             segment.sync()
         except OSError as error:
@@ -355,7 +363,7 @@ class Journal:
             segment = self._ready_segment()
             segment.write(batches)
             segment.sync()
-        segment.keep(Group(segment.size, length, len(keys), crc, b"".join(keys)))
+        segment.keep(list(_groups(segment.size, written, keys)))
 
     # Segments
 
@@ -414,6 +422,13 @@ class Journal:
         except OSError:
             return
         self._unfinished.discard(path)
+
+
+def _groups(at: int, written: Sequence[tuple[int, int]], keys: Sequence[Sequence[bytes]]) -> Iterator[Group]:
+    """Describe batches that stand one behind another from `at` on."""
+    for (length, crc), some in zip(written, keys, strict=True):
+        yield Group(at, length, len(some), crc, b"".join(some))
+        at += length
 
 
 def _examined(items: Sequence[Item]) -> tuple[list[bytes], list[bytes], int]:

@@ -102,7 +102,7 @@ class Neighbours:
         for line in checksums.read_lines(self._disk, path, at):
             found = checksums.parse(line)
             if isinstance(found, Group):
-                self._recent.add(found.each_key())
+                self._recent.add(list(found.each_key()))
             elif isinstance(found, End):
                 self._finished[path.parent].add(path.name)
             at += len(line) + 1

@@ -52,23 +52,22 @@ class OpenSegment:
         there = self._disk.stat(self.path)
         return (there.st_dev, there.st_ino) == self._identity
 
-    def write(self, batches: Sequence[Sequence[bytes]]) -> tuple[int, int]:
-        """Write the lines of batches behind what is there; gives how many bytes, and their CRC.
+    def write(self, batches: Sequence[Sequence[bytes]]) -> list[tuple[int, int]]:
+        """Write the lines of batches behind what is there; gives how many bytes each takes, and their CRC.
 
         Raises OSError; then what came of it is cut off, if that can be done. Batches are joined one after another: the
         memory that one leaves serves the next, and need not be asked of the kernel (1 µs an event).
         """
-        length = crc = 0
+        written: list[tuple[int, int]] = []
         try:
             for lines in batches:
                 blob = b"\n".join((*lines, b""))
-                length += len(blob)
-                crc = crc32(blob, crc)
+                written.append((len(blob), crc32(blob)))
                 line_files.write_whole(self._disk, self._fd, blob)
         except BaseException:  # memory may be short, too
             self.cut_back()
             raise
-        return length, crc
+        return written
 
     def sync(self) -> None:
         """Return when what was written is on the device. Raises OSError; then the segment must not be used again.
@@ -89,11 +88,12 @@ class OpenSegment:
         except OSError:
             self.whole = False
 
-    def keep(self, group: Group) -> None:
-        """Count a group that is synced now, and note its checksum."""
-        self.size = group.end
-        self._count += group.count
-        self._unwritten += group_line(group)
+    def keep(self, groups: Sequence[Group]) -> None:
+        """Count groups that are synced now, and note their checksums."""
+        self.size = groups[-1].end
+        for group in groups:
+            self._count += group.count
+            self._unwritten += group_line(group)
         with contextlib.suppress(OSError, MemoryError):  # the lines are stored, whatever this comes to
             self._write_sums()
 
