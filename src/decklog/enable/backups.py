@@ -233,10 +233,10 @@ def write_new(disk: Disk, path: Path, data: bytes, owned: Owned | None = None) -
             disk.datasync(fd)
         finally:
             disk.close(fd)
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             disk.unlink(path)
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk does not name the file
 
 
 def _hand_over(disk: Disk, fd: int, owned: Owned) -> None:

@@ -81,7 +81,7 @@ class Manifests:
                         self.backups.forget(record)
                     raise
         except OSError as error:
-            where = error.filename or self.backups.directory
+            where = error.filename or manifest
             if not self._stands(manifest, old):
                 raise DecklogError(f"{where}: {said(error)}: the manifest is not the old one: run --undo") from None
             raise DecklogError(f"{where}: {said(error)}: {_NOTHING}: {_advice(error)}") from None
@@ -222,8 +222,10 @@ def hidden(manifest: Path, token: str) -> Path:
 
 def _advice(error: OSError) -> str:
     match error.errno:
-        case errno.EACCES | errno.EPERM | errno.EROFS:
+        case errno.EACCES | errno.EPERM:
             return "run as root, on the node"
+        case errno.EROFS:
+            return "it is mounted read-only"
         case errno.ENOSPC | errno.EDQUOT:
             return "make room"
         case errno.ENOENT | errno.ENOTDIR | errno.EISDIR:
