@@ -39,7 +39,7 @@ def cells(row: Row) -> tuple[Cell, ...]:
     group = f"{row.resource}.{row.api_group}" if row.api_group else row.resource
     values = (
         Cell(COLUMNS[0], readable(row.time), "time", links.to_request(row.audit_id, row.time), row.time or ""),
-        Cell(COLUMNS[1], row.who, "who", links.to_user(row.user)),
+        Cell(COLUMNS[1], row.who, "who", links.to_user(row.user), hint=row.who),
         Cell(COLUMNS[2], row.verb or "-", f"verb {_deed(row)}"),
         Cell(COLUMNS[3], row.what or "-", "what", links.to_row_object(row), hint=group or row.request_uri),
         Cell(COLUMNS[4], row.namespace or "-", "namespace"),
