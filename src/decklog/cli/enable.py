@@ -157,7 +157,6 @@ def command(
         estimate_from=estimate_from,
         output=output,
     )
-    wanted = _absolute(wanted)
     if distribution:
         from decklog.cli.enable_distribution import enable_for  # noqa: PLC0415  # because: the same
 
@@ -168,7 +167,7 @@ def command(
             raise DecklogError("--undo restores what was there, and takes no flags: run it alone")
         code = _undo(asked)
     else:
-        code = _enable(wanted, asked)
+        code = _enable(_absolute(wanted), asked)
     sys.stdout.flush()
     click.get_current_context().exit(code)
 

@@ -112,7 +112,7 @@ TABLES: Final = (
                 " jsonpath='{{.data.ClusterConfiguration}}' > kubeadm-config.yaml"
             ),
             "put it back: kubeadm init phase upload-config kubeadm --config kubeadm-config.yaml",
-            "put the policy on every control plane node, at {place}",
+            "put the policy ({policy}) on every control plane node, at {place}",
         ),
     ),
     Distribution(
@@ -178,7 +178,7 @@ TABLES: Final = (
         log_path="/var/lib/rancher/k3s/server/logs/audit.log",
         said=("k3s runs the API server in its own process, as root: nothing has to be mounted",),
         then=(
-            "put the policy on every server node, at {place}",
+            "put the policy ({policy}) on every server node, at {place}",
             "mkdir -p -m 700 $(dirname {log})",
             "systemctl restart k3s, one server after the other",
         ),
@@ -212,7 +212,7 @@ TABLES: Final = (
         ),
         then=(
             (
-                "put the policy on every server node, at {place}, *before* RKE2 starts; check it: decklog policy check"
+                "put the policy ({policy}) on every server node, at {place}, *before* RKE2 starts; check it: decklog policy check"
                 " {policy}"
             ),
             "systemctl restart rke2-server, one server after the other",
@@ -265,7 +265,7 @@ TABLES: Final = (
             ),
         ),
         then=(
-            "put the policy on every controller, at {place}, readable by kube-apiserver",
+            "put the policy ({policy}) on every controller, at {place}, readable by kube-apiserver",
             "install -d -o kube-apiserver -m 700 $(dirname {log})",
             "k0s stop && k0s start, one controller after the other",
         ),
