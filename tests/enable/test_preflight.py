@@ -300,3 +300,14 @@ def test_cis_asks_what_comes_of_it(case: str, tmp_path: Path) -> None:
     (check,) = [each for each in checks(pod(AUDIT | flags), tmp_path) if each.id == number]
     assert not check.passed
     assert reason in check.reason
+
+
+def test_a_policy_that_a_restart_removes_is_found(tmp_path: Path) -> None:
+    """A policy below /tmp is gone after the next start of the host, and the API server does not start without it."""
+    node(tmp_path, b"")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/policy.yaml").write_text(METADATA)
+    mounts = (("policy", "/tmp/policy.yaml", "File", True), LOG)
+    told = found(tmp_path, {"--audit-policy-file": "/tmp/policy.yaml"}, mounts=mounts)
+    assert "policy-volatile" in codes(told, Severity.WARNING)
+    assert not codes(told, Severity.GRAVE)

@@ -37,6 +37,7 @@ TOLD: Final = frozenset(
     {"DL001", "DL002", "DL301", "DL302", "DL304", "DL502", "DL503", "DL504", "DL511", "DL512", "DL513", "DL521"}
 )
 """The codes of policy check that are told here one by one; others are counted."""
+_PASSING: Final = ("/tmp/", "/var/tmp/", "/run/", "/var/run/", "/dev/shm/")  # noqa: S108  # because: a warning of them
 _DIRECTORIES: Final = frozenset({"Directory", "DirectoryOrCreate"})
 
 
@@ -82,6 +83,10 @@ def _policy(pod: StaticPod, root: Path, given: bytes | None) -> Iterator[Finding
     place, problem = _reachable(pod, path, root, line, "policy", "the policy", wants_file=True)
     if problem is not None and (given is None or problem.code == "policy-unmounted"):
         yield problem
+    host = pod.host_of(path)
+    if host is not None and host.path.startswith(_PASSING):
+        what = f"the policy {host.path} lies where a restart of the host may remove it, and kube-apiserver with it"
+        yield Finding(Severity.WARNING, "policy-volatile", what, "put it below /etc/kubernetes", line)
     if given is not None:
         yield from _judged(pod, given, str(place or path), line)
     elif place is not None and problem is None:
