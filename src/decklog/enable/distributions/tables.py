@@ -212,8 +212,8 @@ TABLES: Final = (
         ),
         then=(
             (
-                "put the policy ({policy}) on every server node, at {place}, *before* RKE2 starts; check it: decklog policy check"
-                " {policy}"
+                "put the policy ({policy}) on every server node, at {place}, *before* RKE2 starts; check it: decklog"
+                " policy check {policy}"
             ),
             "systemctl restart rke2-server, one server after the other",
         ),
