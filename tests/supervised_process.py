@@ -5,7 +5,8 @@ process, how many were answered (by this worker and those before it), and the me
 SIGHUP sends a message to all.
 
 HOW: ``failing`` (the last worker cannot start), ``crashing`` (it has a fault), ``stubborn`` (workers do not stop),
-``unready`` (announcing fails), ``slow`` (ready only when two words came), ``troubled`` (workers have a problem).
+``unready`` (announcing fails), ``slow`` (ready only when two words came), ``troubled`` (workers have a problem),
+``beside`` (a crew that listens nowhere runs beside them), ``beside-failing`` (that one cannot start).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from decklog.crew import Crew
-from decklog.errors import DecklogError
+from decklog.errors import DecklogError, DoorError
 from decklog.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ def work_of(how: str, stop_all_s: float) -> Work:
     return work
 
 
+def back_of(how: str) -> Work:
+    async def work(worker: Worker) -> None:
+        if how == "beside-failing":
+            raise DoorError("there is no back")
+        worker.stats = lambda: {"pid": os.getpid()}
+        worker.problems = lambda: ["it is dark"]
+        worker.ready()
+        await worker.stopped()
+
+    return work
+
+
 def main(count: int, how: str) -> None:
     logging.basicConfig(format="decklog: %(message)s", stream=sys.stderr, level=logging.WARNING)
     stop_s = 0.2 if how == "stubborn" else 9.5
@@ -81,7 +94,11 @@ def main(count: int, how: str) -> None:
         hung_up += 1
         supervisor.tell({"kind": "word", "text": f"hangup {hung_up}"})
 
-    supervisor = Supervisor((crew,), on_ready=ready, on_hangup=hang_up, beside=Asked, stop_s=stop_s)
+    crews = [crew]
+    if how.startswith("beside"):
+        crew.name = "front"
+        crews.append(Crew(back_of(how), "", 1, "back"))
+    supervisor = Supervisor(crews, on_ready=ready, on_hangup=hang_up, beside=Asked, stop_s=stop_s)
     try:
         print("ended by", supervisor.run().name, flush=True)
     except DecklogError as error:

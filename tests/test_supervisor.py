@@ -240,6 +240,27 @@ def test_workers_do_not_outlive_their_supervisor() -> None:
         until(lambda: all(map(gone, pids)))
 
 
+def test_crews_live_and_die_together() -> None:
+    """One that listens nowhere beside one that does: told apart, each restarted for itself, all ended at once."""
+    with supervised(1, "beside") as running:
+        front = running.call()
+        assert front["heard"] == []
+        back = next(stats for stats in running.ask("gather") if "answered" not in stats)
+        assert running.ask("problems") == ["back worker 1: it is dark"]
+        os.kill(back["pid"], signal.SIGKILL)
+        until(lambda: running.ask("gather")[1]["pid"] != back["pid"])
+        assert running.call()["pid"] == front["pid"]
+        running.process.send_signal(signal.SIGTERM)
+        assert running.line() == "ended by SIGTERM"
+
+
+def test_a_crew_that_cannot_start_ends_all() -> None:
+    """It is told which one."""
+    with supervised(1, "beside-failing") as running:
+        assert running.first == "failed: back: there is no back"
+        assert running.process.wait(DEADLINE_S) == 3
+
+
 def test_an_address_in_use_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     """Also where the other one shares its port."""
     with supervised(2) as running:
