@@ -17,6 +17,10 @@ PERHAPS = Foreseen(((Level.NONE, 0), (Level.METADATA, 1)), "")
 INSIDE = Query(since="2026-03-01T10:00:00.000000Z", until="2026-03-01T11:00:00.000000Z")
 
 
+def typed(word: str) -> Query:
+    return Query(resources=resource_patterns(word))
+
+
 @pytest.mark.parametrize(
     ("query", "policy", "verdict", "says"),
     [
@@ -28,6 +32,16 @@ INSIDE = Query(since="2026-03-01T10:00:00.000000Z", until="2026-03-01T11:00:00.0
         (Query(), YES, Verdict.DID_NOT_HAPPEN, "which is what the log covers"),
         (INSIDE, PERHAPS, Verdict.UNTOLD, "unless it was one of those that the policy leaves out"),
         (INSIDE, None, Verdict.UNTOLD, "--policy FILE tells"),
+        (
+            of("deplyoment"),
+            YES,
+            Verdict.UNTOLD,
+            "if deplyoment is a type (Kubernetes has none of that name: did you mean",
+        ),
+        (typed("gizmos"), YES, Verdict.UNTOLD, "of a custom one, write the plural"),
+        (typed("deploy"), YES, Verdict.DID_NOT_HAPPEN, "it did not happen"),
+        (typed("gizmos.example.org"), YES, Verdict.DID_NOT_HAPPEN, "it did not happen"),
+        (typed("-gizmos"), YES, Verdict.DID_NOT_HAPPEN, "it did not happen"),
     ],
 )
 def test_an_empty_answer_says_what_it_tells(query: Query, policy: Foreseen | None, verdict: Verdict, says: str) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from decklog.ask.moments import readable
+from decklog.ask.names import is_known, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from decklog.ask.foresight import Foreseen
     from decklog.audit.query import Query
@@ -42,7 +43,7 @@ def absence(coverage: Coverage, queries: Sequence[Query], foreseen: Foreseen | N
     if foreseen is not None and foreseen.never:
         return Absence(Verdict.NOT_RECORDED, "whether it happened, this log cannot tell: it would not be recorded")
     scope = _scope(coverage.first, coverage.last, queries)
-    doubts = []
+    doubts = list(_unknown_types(queries))
     if foreseen is None:
         doubts.append("if such a request is recorded at all (--policy FILE tells)")
     elif not foreseen.always:
@@ -52,6 +53,16 @@ def absence(coverage: Coverage, queries: Sequence[Query], foreseen: Foreseen | N
     if doubts:
         return Absence(Verdict.UNTOLD, f"it did not happen {scope}, {', and '.join(doubts)}")
     return Absence(Verdict.DID_NOT_HAPPEN, f"it did not happen {scope}, if that policy was in force")
+
+
+def _unknown_types(queries: Sequence[Query]) -> Iterator[str]:
+    """Doubt types that no Kubernetes has: a slip of the finger must not read as "nobody did"."""
+    wanted = (pattern for query in queries for pattern in query.resources if not pattern.negated)
+    words = (pattern.resource.text for pattern in wanted if not pattern.resource.prefix and pattern.group is None)
+    for word in dict.fromkeys(word for word in words if not is_known(word)):
+        near = nearest(word)
+        meant = f"did you mean {near}?" if near else "of a custom one, write the plural"
+        yield f"if {word} is a type (Kubernetes has none of that name: {meant})"
 
 
 def _outside(first: str, last: str, queries: Sequence[Query]) -> str:

@@ -105,6 +105,8 @@ projects                        project
 _PLURALS: Final = {
     word: plural for plural, *others in map(str.split, _TABLE.strip().splitlines()) for word in (plural, *others)
 }
+_NEAR: Final = 0.8
+"""How alike two words are that are one word with a slip."""
 _ALL: Final = ("po", "rc", "svc", "ds", "deploy", "rs", "sts", "hpa", "jobs", "cj")
 
 
@@ -116,6 +118,14 @@ def plural(word: str) -> str:
 def is_known(word: str) -> bool:
     """Tell whether a type is in the table, or names its group."""
     return word.lower() in _PLURALS or "." in word
+
+
+def nearest(word: str) -> str:
+    """Give the plural of the known name that a word is most like; empty if it is like none."""
+    from difflib import get_close_matches  # noqa: PLC0415  # because: 2 ms that only a slip of the finger has to pay
+
+    near = get_close_matches(word.lower(), _PLURALS, n=1, cutoff=_NEAR)
+    return _PLURALS[near[0]] if near else ""
 
 
 def known_names() -> tuple[str, ...]:
