@@ -33,7 +33,7 @@ def typed(word: str) -> Query:
         (INSIDE, PERHAPS, Verdict.UNTOLD, "unless it was one of those that the policy leaves out"),
         (INSIDE, None, Verdict.UNTOLD, "--policy FILE tells"),
         (
-            of("deplyoment"),
+            typed("deplyoment"),
             YES,
             Verdict.UNTOLD,
             "if deplyoment is a type (Kubernetes has none of that name: did you mean",
