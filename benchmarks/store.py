@@ -1,8 +1,9 @@
 """`python -m benchmarks.store`: sealing against zstd, and what is kept against gzip, over the same log, in one run.
 
-A generated log goes into journals, these into segments (sealing), these into one a day (compaction). Peers are zstd and
-gzip of the system on the same log. Times are wall clock, the best of the rounds, in turns. Everything is made in a
-temporary folder (`--folder`; it takes three times the log's size) and removed at the end.
+A generated log goes into journals, these into segments (sealing), these into one a day (compaction); what is compacted
+is then asked (`benchmarks.store_asking`). Peers are zstd and gzip of the system on the same log. Times are wall clock,
+the best of the rounds, in turns. Everything is made in a temporary folder (`--folder`; it takes three times the log's
+size) and removed at the end.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import store_asking
 from benchmarks.logs import write
 from decklog.disk import Disk
 from decklog.store.compaction import compact
@@ -48,11 +50,12 @@ def measure(folder: Path, events: int, rounds: int) -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}; {events:,} events, {size:,} B")
     zstd_s = seal_s = compact_s = float("inf")
     kept = sealed = 0
+    store = folder / "store"
     for _ in range(rounds):
+        shutil.rmtree(store, ignore_errors=True)
         began = time.perf_counter()
         subprocess.run(["zstd", "-3", "-T1", "-q", "-f", log, "-o", folder / "log.zst"], check=True)
         zstd_s = min(zstd_s, time.perf_counter() - began)
-        store = folder / "store"
         shutil.copytree(folder / "filled", store)
         with Maintenance(store, Disk(), grace_s=0) as work, engine(work.aside) as ready:
             began = time.perf_counter()
@@ -64,7 +67,6 @@ def measure(folder: Path, events: int, rounds: int) -> None:
             compact_s = min(compact_s, time.perf_counter() - began)
             if done.left:
                 sys.exit(f"not compacted: {done.left}")
-        shutil.rmtree(store)
     subprocess.run(["gzip", "-6", "-k", log], check=True)
     gzip_bytes = log.with_name("audit.log.gz").stat().st_size
     print(f"zstd -3 -T1        {zstd_s:8.2f} s")
@@ -72,6 +74,7 @@ def measure(folder: Path, events: int, rounds: int) -> None:
     print(f"compaction         {compact_s:8.2f} s   {events / compact_s:,.0f} events/s")
     print(f"sealed             {sealed / events:8.1f} bytes an event")
     print(f"compacted          {kept / events:8.1f} bytes an event, {kept / gzip_bytes:.3f} of gzip -6 (target 0.75)")
+    store_asking.measure(store, max(rounds, 9))
 
 
 async def _fill(store: Path, log: Path) -> None:

@@ -14,6 +14,7 @@ from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
+from decklog.ask.forking import usable_processes
 from decklog.ask.stored_told import LABELS, exact
 from decklog.ask.top import BY
 
@@ -48,7 +49,7 @@ def stored_tally(
     from decklog.ask.opened import OpenStore  # noqa: PLC0415  # because: DuckDB, which `can_tally` needs not
 
     chosen = tuple(names)
-    with closing(OpenStore(view.store, disk, view=view)) as store:
+    with closing(OpenStore(view.store, disk, view=view, threads=usable_processes())) as store:
         counts = store.tally(query, chosen, step_s=step_s, coverage=coverage)
     if step_s is None:
         return Counter({key if len(chosen) > 1 else key[0]: count for key, count in counts.items()})
