@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,3 +253,29 @@ def test_a_start_tells_what_it_repaired(tmp_path: Path) -> None:
             assert (done.path, done.cut, done.recomputed, done.events) == (path, 5, 0, 1)
 
     asyncio.run(run())
+
+
+def test_a_clock_that_jumps_costs_and_doubles_nothing(tmp_path: Path) -> None:
+    """An hour, a day and a life forward and back, between batches, segments and starts: every event is there once."""
+    jumps = [0.0, 3_600.0, -3_600.0, 86_400.0, 4e9, -1.7e9, 1.0]
+    now = [1.7e9]
+
+    def opened() -> Journal:
+        return Journal(tmp_path / "journal" / "one", LaxDisk(), cluster=CLUSTER, segment_age_s=60, clock=lambda: now[0])
+
+    async def run() -> None:
+        for life in range(3):
+            async with opened() as journal:
+                assert journal.repaired == ()
+                for at, jump in enumerate(jumps):
+                    now[0] = max(0.0, now[0] + jump)
+                    first = 100 * life + 10 * at
+                    told = await journal.append(items(range(first, first + 10)))
+                    assert told.stored == 10
+                    assert (await journal.append(items(range(first, first + 10)))).doubled == 10
+                    await journal.turn()
+
+    asyncio.run(run())
+    assert Counter(numbers_in(tmp_path)) == dict.fromkeys(
+        (100 * life + n for life in range(3) for n in range(10 * len(jumps))), 1
+    )
