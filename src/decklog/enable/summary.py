@@ -179,7 +179,8 @@ def _keeps(pod: StaticPod, root: Path | None) -> Keeps | None:
     days = min(ends, default=None) if rate else None
     says = [_limits(limits.max_size_bytes, limits.max_backups, limits.max_age_days)]
     if files is not None:
-        says.append(f"there are {files.count} files, {in_words(files.size_bytes)}" if files.count else "no file yet")
+        count = "there is 1 file" if files.count == 1 else f"there are {files.count} files"
+        says.append(f"{count}, {in_words(files.size_bytes)}" if files.count else "no file yet")
     if rate is not None:
         span = span_in_words(days) if days is not None else "all of it, until the disk is full"
         says.append(f"at the current rate, {in_words(rate)} a day, that is {span}")
