@@ -13,6 +13,7 @@ transactions; a question reads what was there when it began.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -217,6 +218,10 @@ class State:
             raise DecklogError(
                 f"a segment of {self._store} cannot be read ({words}): decklog store check names the damage"
             ) from error
+        except OSError as error:
+            raise DecklogError(
+                f"cannot read the store {self._store} ({error.strerror}): run as a user who may"
+            ) from error
         finally:
             limit.cancel()
             cursor.close()
@@ -224,13 +229,14 @@ class State:
     def _current(
         self, cursor: Any, since: str | None, until: str | None, cluster: str | None, limit: _Deadline
     ) -> Current:
-        with self._lock:
+        with limit.holding(self._lock):
             self._refresh()
             view = self._view.during(since, until)
             if self._fixed is None:
                 view = view.of(cluster)
             parts = {part_of(segment): None for segment in view.segments}
             for part in parts:
+                limit.check()
                 if self._prepare(part) and part not in self._widened:
                     self._widen(part)
             cursor.execute("BEGIN")
@@ -357,16 +363,32 @@ class _Deadline:
     def watch(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Interrupt what runs there then."""
         if self._seconds is not None:
-            self._timer = threading.Timer(self._seconds, cursor.interrupt)
+
+            def stop() -> None:
+                with contextlib.suppress(duckdb.Error):  # it may just have been answered
+                    cursor.interrupt()
+
+            self._timer = threading.Timer(max(0.0, self._seconds), stop)
             self._timer.daemon = True
             self._timer.start()
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """Hold a lock, unless that has to be waited for too long."""
+        if not lock.acquire(timeout=-1 if self._seconds is None else max(0.0, self._end - time.monotonic())):
+            raise self._passed()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def check(self) -> None:
         """Raise TooSlowError, if it has passed."""
         if time.monotonic() >= self._end:
-            raise TooSlowError(
-                f"the store was asked for more than can be found in {self._seconds:g} s: ask for less"
-            ) from None
+            raise self._passed() from None
+
+    def _passed(self) -> TooSlowError:
+        return TooSlowError(f"the store was asked for more than can be found in {self._seconds:g} s: ask for less")
 
     def cancel(self) -> None:
         """Interrupt nothing any more."""
