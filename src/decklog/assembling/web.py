@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography import x509
+
 from decklog import certificates, listen
 from decklog.disk import Disk
 from decklog.errors import DecklogError
@@ -117,6 +119,8 @@ class WebDoor:
 
     async def _pages(self, stack: AsyncExitStack) -> Pages:
         stack.callback(self.data.close)
+        if self.data.advice:
+            self._announce(self.data.advice)
         readings = Readings(await self._keeper(stack))
         return Pages(self.data, readings, settings=self._told())
 
@@ -159,6 +163,7 @@ class WebDoor:
 
     def _hosts(self) -> frozenset[str]:
         own = {self._host.lower()} - {"0.0.0.0", "::"}  # noqa: S104  # because: these are no names to be reached under
+        own |= _names(self._settings.listener.certificate_file)
         return frozenset(own | self._settings.web.hosts | (LOCAL if is_loopback(self._host) else set()))
 
     async def _keeper(self, stack: AsyncExitStack) -> Callable[[Sequence[bytes]], Any] | None:
@@ -184,3 +189,16 @@ class WebDoor:
             return await opened.append([Item(line, identity_of(READING, line)) for line in lines])
 
         return keep
+
+
+def _names(certificate_file: str) -> set[str]:
+    """Give the names and addresses that the pages' certificate is for, in lower case; wildcards are none."""
+    if not certificate_file:
+        return set()
+    parsed = x509.load_pem_x509_certificate(certificates.read_pem(certificate_file))
+    try:
+        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    names = [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+    return {name.lower() for name in names if "*" not in name}

@@ -133,12 +133,12 @@ class Pages:
     async def _sheet(self, request: Request) -> Response:
         try:
             asked = await self._asked(request, ())
-            lines = await self._in_turn(sheet, asked)
+            name, lines = await self._in_turn(sheet, asked)
         except DecklogError as error:
             refused = error if isinstance(error, RefusedError) else RefusedError(400, str(error))
             return self._refused(request, refused, is_twin=False)
         self._note(request, 200, "csv")
-        headers = {"content-disposition": 'attachment; filename="requests.csv"'}
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
         return Response(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
     async def _missing(self, request: Request, error: Exception) -> Response:

@@ -92,6 +92,11 @@ class Data(Protocol):
         ...
 
     @property
+    def advice(self) -> str:
+        """What to know before looking; empty: nothing."""
+        ...
+
+    @property
     def has_clusters(self) -> bool:
         """Whether it tells clusters apart."""
         ...

@@ -36,6 +36,7 @@ class TooBroadError(RefusedError):
     """The question takes longer than a page may take."""
 
     def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         super().__init__(
             503,
             f"This question is too broad: it was not answered within {seconds:g} s.",

@@ -19,8 +19,8 @@ class WebOptions:
     allowed_hosts: str = option(
         "--allowed-host",
         "",
-        "Names under which the pages are reached besides the address that they listen on, with commas between them; "
-        "any other Host header is refused.",
+        "Names under which the pages are reached besides the listener's address and the names in its certificate, with "
+        "commas between them; any other Host header is refused.",
         metavar="NAMES",
     )
     record_reading: bool = option(

@@ -10,6 +10,7 @@ import heapq
 import os
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -25,8 +26,10 @@ from decklog.sources.follow import Follower
 from decklog.sources.places import find
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
+from decklog.web import links
+from decklog.web.asking import RefusedError
 from decklog.web.data import Covered, Facet, Look, Uses, Wanted
-from decklog.web.limits import HELD_REQUESTS
+from decklog.web.limits import HELD_REQUESTS, TooBroadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -83,11 +86,26 @@ class Files:
         """Forget what was held."""
         self._held = None
 
+    def _size(self) -> int:
+        places = find(self._files, BytesIO(), rotated=self._rotated)
+        for place in places:
+            place.close()
+        return sum(_signature(place.path)[0] for place in places if place.path)
+
+    @property
+    def advice(self) -> str:
+        """What to know before looking; empty: nothing."""
+        if (size := self._size()) <= HELD_BYTES:
+            return ""
+        command = links.command(("decklog", "import", "--store", "DIR", *self._files))
+        return f"{size >> 20:,} MiB are read anew for each page, which takes its time; quicker: {command}"
+
     def look(self, wanted: Wanted, deadline: Deadline, *, before: str = "", limit: int, around: bool = True) -> Look:
         """Read, and keep the newest."""
         coverage = Coverage()
-        found = self._requests((wanted.query,), deadline, coverage)
-        return looked(deadline.over(found), coverage, before=before, limit=limit, around=around)
+        with self._advising():
+            found = self._requests((wanted.query,), deadline, coverage)
+            return looked(deadline.over(found), coverage, before=before, limit=limit, around=around)
 
     def requests(self, queries: Sequence[Query], deadline: Deadline, cluster: str | None = None) -> Iterator[Request]:
         """Read the requests that are asked for."""
@@ -96,7 +114,23 @@ class Files:
 
     def uses(self, wanted: Wanted, deadline: Deadline) -> Uses:
         """Count what somebody did."""
-        return used(deadline.over(self._requests((wanted.query,), deadline, Coverage())))
+        with self._advising():
+            return used(deadline.over(self._requests((wanted.query,), deadline, Coverage())))
+
+    @contextmanager
+    def _advising(self) -> Iterator[None]:
+        """Say what helps where the log itself is too large for pages."""
+        try:
+            yield
+        except TooBroadError as error:
+            if self._size() <= HELD_BYTES:
+                raise
+            command = links.command(("decklog", "import", "--store", "DIR", *self._files))
+            raise RefusedError(
+                503,
+                f"This log is too large to be read for a page: it took more than {error.seconds:g} s.",
+                f"Put it into a store, and show that: {command}; decklog web --store DIR. Or narrow the question.",
+            ) from None
 
     def _requests(self, queries: Sequence[Query], deadline: Deadline, coverage: Coverage) -> Iterable[Request]:
         places = find(self._files, BytesIO(), rotated=self._rotated)

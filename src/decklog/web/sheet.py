@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 COLUMNS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Row) if field.name not in {"file", "line"})
 
 
-def sheet(asked: Asked) -> bytes:
-    """Write the requests that an address asks for, newest first, `EXPORTED_ROWS` at most."""
+def sheet(asked: Asked) -> tuple[str, bytes]:
+    """Write the requests that an address asks for, newest first; give a file's name, too.
+
+    `EXPORTED_ROWS` at most: the name says so where there are more.
+    """
     wanted = search.wanted(asked.fields.only(search.FIELDS), asked.now)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -29,4 +32,5 @@ def sheet(asked: Asked) -> bytes:
     for row in look.rows:
         values: dict[str, Any] = msgspec.to_builtins(row)
         writer.writerow([cell(values.get(column, "")) for column in COLUMNS])
-    return out.getvalue().encode("utf-8", "backslashreplace")
+    name = f"requests-newest-{EXPORTED_ROWS}.csv" if look.older else "requests.csv"
+    return name, out.getvalue().encode("utf-8", "backslashreplace")

@@ -52,6 +52,7 @@ class Stored:
     """A store."""
 
     has_clusters = True
+    advice = ""
 
     def __init__(self, store: str, disk: Disk, *, remembers: bool = True) -> None:
         """Look at it; raises DecklogError if it is none. `remembers`: answers are kept while nothing comes.
