@@ -150,3 +150,21 @@ def test_quarantine_is_listed_and_shown(store: Path) -> None:
     assert run("store", "quarantine", "--store", store, "--show", f"w/{body.name}").out == "poison\n"
     shown = run("store", "quarantine", "--store", store, "--show", f"w/{body.with_suffix('.held').name}")
     assert shown.out == "\x1b[0\n"
+
+
+def test_a_lost_catalog_is_told_and_repaired(store: Path) -> None:
+    """Without it no question is answered; check names it, check --repair makes it anew, and all events are there."""
+    assert run("store", "compact", "--store", store).code == 0
+    for path in store.glob("catalog.db*"):
+        path.unlink()
+    asked = run("query", "--store", store)
+    assert (asked.code, asked.out) == (2, "")
+    assert "decklog store check --repair" in asked.err
+    lost = run("store", "check", "--store", store)
+    assert lost.code == 1
+    assert lost.out.startswith("damage: ")
+    done = run("store", "check", "--repair", "--store", store)
+    assert done.code == 0, done.err
+    assert "the new one has" in done.err
+    assert len(run("query", "--store", store, "-o", "jsonl").out.splitlines()) == 12
+    assert "nothing was repaired" in run("store", "check", "--repair", "--store", store).err
