@@ -223,6 +223,16 @@ FLAG = {
         "      readOnly: false\n  volumes:\n  - hostPath:\n      path: /var/log/a\n      type: DirectoryOrCreate\n"
         "    name: audit-log",
     ),
+    "a comment that is indented further belongs to the item": Case(
+        pod("command:\n- kube-apiserver\n- --v=2\n   # talkative\n# the image\nimage: x"),
+        put="    - --audit-log-maxage=30",
+    ),
+    "explicit keys": Case(
+        HEAD
+        + "spec:\n  containers:\n  - ? command\n    : - kube-apiserver\n      - --v=2\n"
+        + "    ? name\n    : kube-apiserver\n",
+        put="      - --audit-log-maxage=30",
+    ),
     "wide gaps behind dashes": Case(
         pod("command:\n-   kube-apiserver\n-   --v=2"), put="    -   --audit-log-maxage=30"
     ),
@@ -354,6 +364,32 @@ MOUNT = {
       path: {POLICY}
       type: File
     name: audit""",
+    ),
+    "a comment at the end of a list stays in it": Case(
+        pod(
+            "name: kube-apiserver\ncommand:\n  - kube-apiserver\n  # flags end here\n",
+            "hostNetwork: true\n  # and this",
+        ),
+        {"policy_file": POLICY},
+        put=f"""\
+      - --audit-policy-file={POLICY}
+    volumeMounts:
+      - mountPath: {POLICY}
+        name: audit
+        readOnly: true
+  volumes:
+  - hostPath:
+      path: {POLICY}
+      type: File
+    name: audit""",
+    ),
+    "an empty list with an anchor": Case(
+        pod("command:\n- kube-apiserver\nvolumeMounts: &m", "volumes: &v [ ]"),
+        {"policy_file": POLICY},
+        out="    volumeMounts: &m\n  volumes: &v [ ]",
+        put=f"    - --audit-policy-file={POLICY}\n"
+        f"    volumeMounts: &m [{{mountPath: {POLICY}, name: audit, readOnly: true}}]\n"
+        f"  volumes: &v [{{hostPath: {{path: {POLICY}, type: File}}, name: audit}}]",
     ),
     "flow lists of maps": Case(
         pod(
@@ -572,6 +608,9 @@ REFUSALS = {
     "a volume without a name": Refusal(pod(RUNS, "volumes:\n- hostPath: {path: /a}"), 9, "a volume without 'name'"),
     "a hostPath without a path": Refusal(
         pod(RUNS, "volumes:\n- {name: a, hostPath: }"), 9, "the hostPath of 'a' without"
+    ),
+    "a tag where a list has to be": Refusal(
+        pod(RUNS + "volumeMounts: !!null"), 8, "!!null is written where a list", {"policy_file": POLICY}
     ),
     "a flag without its value": Refusal(pod(RUNS + "- --v=2\n- --audit-log-format"), 9, "without its value"),
     "the log is the policy": Refusal(pod(RUNS), 0, "name the same file", {"policy_file": "/a/b", "log_path": "/a/b"}),

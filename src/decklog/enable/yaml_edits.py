@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 _BREAK: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _PLAIN: Final = re.compile(r"(?:--?[A-Za-z]|[A-Za-z/])[A-Za-z0-9_./=@%+-]*")
-_PROPERTIES: Final = re.compile(r"(?:[&!][^\s,\[\]{}]*\s+)*")
+_PROPERTIES: Final = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*)*")
 _DASH: Final = re.compile(r"(.*-)( +)", re.DOTALL)
 _REST_OF_LINE: Final = re.compile(r"[ \t]*(?:[ \t]#[^\r\n\x85\u2028\u2029]*)?(?=[\r\n\x85\u2028\u2029]|\Z)")
 _BLOCK_HEADER: Final = re.compile(r"[|>][0-9+-]*[^\r\n\x85\u2028\u2029]*(?:\r\n|[\r\n\x85\u2028\u2029])[ ]*")
+_COMMENT: Final = re.compile(r"( +)#")
 _STEP: Final = "  "
 
 
@@ -73,7 +74,7 @@ class Edits:
             style = node.children[after].style
             order = [key.text for key in node.children[after].children[::2]]
             lines = [line for value in values for line in self._item(value, column, gap, style, order)]
-            self._insert_lines(self._end_of(node.children[after]), lines)
+            self._insert_lines(self._end_of(node.children[after]), lines, column)
 
     def add_list(self, parent: Found, key: str, values: Sequence[Any], indents: bool) -> None:
         """Give a mapping a list under `key`, which it does not have, or which is null or empty.
@@ -99,8 +100,17 @@ class Edits:
         if node.kind == "sequence":
             at = self._text.index("[", node.start)
             self._splices.append((at, node.end, shown))
+        elif node.tag:
+            raise self._yaml.conflict(
+                found.line,
+                f"{self._text[node.start : node.end].strip()} is written where a list has to be",
+                "remove the tag",
+            )
         else:
-            self._splices.append((node.start, node.end, shown if node.text else f" {shown}"))
+            matched = _PROPERTIES.match(self._text, node.start, node.end)
+            start = matched.end() if matched is not None else node.start
+            gap = "" if self._text[start - 1] == " " else " "
+            self._splices.append((start, node.end, f"{gap}{shown}"))
 
     # Scalars.
 
@@ -169,17 +179,25 @@ class Edits:
     def _block_value(self, value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else self._scalar(value, "")
 
-    def _insert_lines(self, end: int, lines: Sequence[str]) -> None:
-        """Put lines behind the line in which something ends."""
-        if end and self._text[end - 1] in "\r\n":
-            at, line_end = end, self._line_break(end - 1)
+    def _insert_lines(self, end: int, lines: Sequence[str], column: int) -> None:
+        """Put lines behind the line in which something ends, and behind comments that are indented further than they.
+
+        `column`: of the lines, from 0.
+        """
+        at = end
+        if not end or self._text[end - 1] not in "\r\n":
+            at = self._next_line(end)
+        while (comment := _COMMENT.match(self._text, at)) is not None and len(comment[1]) > column:
+            at = self._next_line(comment.end())
+        line_end = self._line_break(max(at - 2, 0))
+        if at and self._text[at - 1] in "\r\n\x85\u2028\u2029":
+            self._splices.append((at, at, "".join(f"{line}{line_end}" for line in lines)))
         else:
-            found = _BREAK.search(self._text, end)
-            at, line_end = (found.end(), found[0]) if found else (len(self._text), self._line_break(end))
-            if found is None:
-                self._splices.append((at, at, "".join(f"{line_end}{line}" for line in lines)))
-                return
-        self._splices.append((at, at, "".join(f"{line}{line_end}" for line in lines)))
+            self._splices.append((at, at, "".join(f"{line_end}{line}" for line in lines)))
+
+    def _next_line(self, offset: int) -> int:
+        found = _BREAK.search(self._text, offset)
+        return found.end() if found else len(self._text)
 
     def _line_break(self, offset: int) -> str:
         """Give the kind of line break that is used here: the line's own, or else the file's first."""
@@ -207,12 +225,13 @@ class Edits:
             shown += self._flow(list(values), last, self._step(node))
             self._insert_flow(last_key.start, last.end, [shown], node)
             return
-        first = node.children[0]
-        lines = [f"{' ' * (first.at.column - 1)}{key}:", *self._list_lines(parent, first, values, indents=indents)]
-        self._insert_lines(self._end_of(last), lines)
+        # A mapping that begins with an explicit key (? key) has its keys' columns there, not at the keys' texts.
+        column = (node if self._text.startswith("?", node.start) else node.children[0]).at.column - 1
+        items = self._list_lines(parent, column, values, indents=indents)
+        self._insert_lines(self._end_of(last), [f"{' ' * column}{key}:", *items], column)
 
-    def _list_lines(self, parent: Found, key: Raw, values: Sequence[Any], *, indents: bool) -> list[str]:
-        """Lay a new list out as the mapping's other lists are, if it has any in block style."""
+    def _list_lines(self, parent: Found, column: int, values: Sequence[Any], *, indents: bool) -> list[str]:
+        """Lay a new list out as the mapping's other lists are, if it has any in block style; `column`: of its key."""
         node = parent.node
         others = [
             (value.at.column - name.at.column, value)
@@ -220,7 +239,7 @@ class Edits:
             if value.kind == "sequence" and value.style == "block" and not value.anchor and not value.tag
         ]
         offset = others[0][0] if others else len(_STEP) * indents
-        return [line for value in values for line in self._item(value, key.at.column - 1 + offset, " ", "")]
+        return [line for value in values for line in self._item(value, column + offset, " ", "")]
 
     def _is_apart(self, found: Found) -> bool:
         """Whether lines below its key cannot replace an empty value: it stands on another line, or has an anchor."""
@@ -237,7 +256,8 @@ class Edits:
         colon = self._text.index(":", key.end) + 1
         if node.end > colon:
             self._splices.append((colon, node.end, ""))
-        self._insert_lines(node.end, self._list_lines(parent, key, values, indents=indents))
+        column = key.at.column - 1
+        self._insert_lines(node.end, self._list_lines(parent, column, values, indents=indents), column)
 
     # Flow style.
 
