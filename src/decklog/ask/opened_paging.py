@@ -17,7 +17,7 @@ from decklog.ask.opened_state import parts_by_day
 from decklog.ask.rows import Row  # noqa: TC001  # because: hints of a value are read at run time, too
 from decklog.ask.stored import table
 from decklog.ask.stored_rows import IDENTITY, PAGE, REQUEST, page_row
-from decklog.ask.stored_told import LAST, columns
+from decklog.ask.stored_told import LAST, PLACE, columns
 from decklog.errors import DecklogError
 from decklog.store.parquet import UNKNOWN_DAY
 
@@ -100,14 +100,27 @@ class Paging:
         return self._rows(segments, max(bound, times[-1][0] or _NEVER))
 
     def _rows(self, segments: Sequence[Segment], least: datetime) -> list[tuple[Any, ...]]:
+        """Find the rows by a few columns, then read them: lists are dear, and a union has them read for all rows."""
         condition, values = self._where()
-        told = self._current.told(columns(PAGE) + condition, segments)
+        told = self._current.told(condition, segments)
         newer = '"time" >= ? AND ' if least > _NEVER else ""
-        return self._current.rows(
-            f"SELECT {columns(PAGE)} FROM {told} WHERE {newer}{condition}"  # noqa: S608  # because: the same
-            f' ORDER BY "time" DESC NULLS LAST, "identity" DESC LIMIT {self._limit + 1}',
-            [*([least] if newer else []), *values],
+        bound = [least] if newer else []
+        order = 'ORDER BY "time" DESC NULLS LAST, "identity" DESC'
+        found = self._current.rows(
+            f'SELECT {columns(PLACE)}, "identity" FROM {told} WHERE {newer}{condition} {order} LIMIT {self._limit + 1}',  # noqa: S608  # because: our own words, values are parameters
+            [*bound, *values],
         )
+        if not found:
+            return []
+        places = {(name, number): rank for rank, (name, number, _) in enumerate(found)}
+        names = {name for name, _, _ in found}
+        files = [each for each in self._current.view.segments if str(self._current.view.store / each.path) in names]
+        sources = [table(self._current.view, files)] if files else []
+        sources += ["tail"] if self._current.has_tail else []
+        chosen = f'{newer}"identity" IN ({", ".join("?" * len(found))})'
+        sql = " UNION ALL ".join(f"SELECT {columns(PAGE)} FROM {source} WHERE {chosen}" for source in sources)  # noqa: S608  # because: the same
+        rows = self._current.rows(sql, [*bound, *(identity for _, _, identity in found)] * len(sources))
+        return sorted((values for values in rows if values[-2:] in places), key=lambda values: places[values[-2:]])
 
     def _where(self) -> tuple[str, list[Any]]:
         condition, values = self._condition.sql, list(self._condition.parameters)
