@@ -145,6 +145,16 @@ def test_a_backup_that_is_not_what_was_saved_is_not_restored(manifest: Path) -> 
     assert manifest.read_bytes() == NEW
 
 
+def test_backups_that_others_may_write_are_not_restored(manifest: Path) -> None:
+    """Who may write the backups could make any manifest of them: they are refused."""
+    store = manifests(manifest)
+    store.write(manifest, OLD, NEW)
+    store.backups.directory.chmod(0o777)
+    with pytest.raises(DecklogError, match="others may write"):
+        store.undo(manifest)
+    assert manifest.read_bytes() == NEW
+
+
 def test_links_and_odd_files_are_refused(manifest: Path, tmp_path: Path) -> None:
     """A symbolic link would be replaced by a file, a FIFO would be waited for: both are refused by name."""
     link, fifo = tmp_path / "link.yaml", tmp_path / "fifo.yaml"

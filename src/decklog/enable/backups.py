@@ -81,10 +81,13 @@ class Backups:
             with suppress(FileExistsError):
                 self._disk.mkdir(directory, 0o700)
                 self._disk.sync_dir(directory.parent)
-        self._check_owner()
+        self.check_owner()
 
-    def _check_owner(self) -> None:
-        """Refuse a directory that others may write: what lies there becomes a manifest again, run by root."""
+    def check_owner(self) -> None:
+        """Refuse a directory that others may write: what lies there becomes a manifest again, run by root.
+
+        Raises DecklogError, OSError.
+        """
         found = self.directory.stat()
         if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise DecklogError(

@@ -93,6 +93,7 @@ class Manifests:
             record = self._latest(path)
         manifest = Path(record.manifest)
         try:
+            self.backups.check_owner()
             with self.backups.locked():
                 was, _ = self._read(manifest)
                 old = self.backups.bytes_of(record)
