@@ -2,6 +2,8 @@
 #
 #   docker build --tag decklog .
 #   docker run --rm --read-only --tmpfs /tmp --volume decklog:/var/lib/decklog decklog --help
+#   docker run --read-only --tmpfs /tmp --volume decklog:/var/lib/decklog --volume /etc/decklog:/etc/decklog:ro \
+#     --publish 8443:8443 --publish 8445:8445 decklog serve      # /etc/decklog/decklog.yaml: docs/serve.md
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from pathlib import Path
@@ -102,7 +103,8 @@ class Upkeep:
         def work() -> None:
             for store in self._stores:
                 self._look_after(store)
-            loop.call_soon_threadsafe(end)
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and the process will
+                loop.call_soon_threadsafe(end)
 
         threading.Thread(target=work, name="upkeep", daemon=True).start()
         return over
