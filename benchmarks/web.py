@@ -222,7 +222,7 @@ def _taken(
 def tail(reader: Reader, writer: Writer) -> list[float]:
     """Write events one by one; give the seconds until each stands in the stream."""
     connection = http.client.HTTPConnection(reader.host)
-    connection.request("GET", "/live?user=tail", headers={"Cookie": reader.cookie})
+    connection.request("GET", "/log/live?user=tail", headers={"Cookie": reader.cookie})
     stream = connection.getresponse()
     lags = []
     for number in range(TAILED):

@@ -88,7 +88,7 @@ def test_a_link_from_elsewhere_shows_nothing_until_the_reader_goes_on(door: Door
 
 
 @pytest.mark.parametrize(
-    "target", ["/log", "/log.json", "/static/none.css", "/nowhere", "/log?verb=%ff", "/live?code=x"]
+    "target", ["/log", "/log.json", "/static/none.css", "/nowhere", "/log?verb=%ff", "/log/live?code=x"]
 )
 def test_every_answer_carries_the_policy(door: Door, target: str) -> None:
     """No page runs or loads what is not ours, whatever it answers."""
@@ -105,7 +105,7 @@ def test_without_a_session_nothing_of_the_log_is_said(door: Door) -> None:
     """The pages, their twins, the sheet and the live tail all ask who is there."""
 
     async def visits() -> None:
-        for target in ("/", "/log", "/log.json", "/log.csv", "/live", "/log?user=alice"):
+        for target in ("/", "/log", "/log.json", "/log.csv", "/log/live", "/log?user=alice"):
             answer = await ask(door.app, target)
             assert answer.status == 401, target
             assert b"deployments" not in answer.body

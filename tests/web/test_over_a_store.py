@@ -111,7 +111,7 @@ def test_pages_of_a_store_say_what_the_command_line_says(store: Path) -> None:
 
 def test_what_comes_into_a_store_is_told_as_it_comes(store: Path) -> None:
     """An event stands in the stream once it is acknowledged, if the reader asked for such."""
-    with serving("--store", store) as served, Reader(served).stream("/live?user=zoe&cluster=prod") as stream:
+    with serving("--store", store) as served, Reader(served).stream("/log/live?user=zoe&cluster=prod") as stream:
         assert stream.getheader("content-type", "").startswith("text/event-stream")
         while b"following" not in stream.readline():
             """The stream begins."""

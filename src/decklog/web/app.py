@@ -81,7 +81,7 @@ class Pages:
         routes = [
             Route("/", self._home),
             Route(STATIC + "{name}", self._file),
-            Route("/live", self._follow),
+            Route("/log/live", self._follow),
             Route("/log.csv", self._sheet),
         ]
         for page in self._pages:

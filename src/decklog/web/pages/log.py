@@ -99,7 +99,7 @@ def make(asked: Asked) -> LogPage:
         requests=look.rows,
         older=links.to(PATH, [*bare, ("before", look.older)]) if look.older else "",
         newest=links.to(PATH, bare) if "before" in fields else "",
-        live=links.to("/live", bare.without("until")),
+        live=links.to("/log/live", bare.without("until")),
         covered=look.covered,
         problems={},
     )
