@@ -11,13 +11,14 @@ import re
 import signal
 import ssl
 import subprocess
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from journeys.receiver_process import DECKLOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from journeys.sandbox_process import Running
 
@@ -96,10 +97,7 @@ class Serving:
 
     def children(self) -> dict[int, str]:
         """Give the processes of the tree below the first, with what they are started as."""
-        told = subprocess.run(
-            ("ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)), capture_output=True, text=True, check=False
-        )
-        return {int(line.split()[0]): line for line in told.stdout.splitlines()}
+        return _below(self.process.pid)
 
     def kill(self) -> None:
         """Kill the whole tree at once."""
@@ -121,10 +119,27 @@ def serving(folder: Path, upstream: Running, *, more: str = "") -> Iterator[Serv
             _kill(process)
 
 
+def _below(pid: int) -> dict[int, str]:
+    told = subprocess.run(("ps", "-o", "pid=,args=", "--ppid", str(pid)), capture_output=True, text=True, check=False)
+    return {int(line.split()[0]): line for line in told.stdout.splitlines()}
+
+
 def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill the tree; returns when nobody of it holds a lock any more, be it that its disk is slow."""
+    children = _below(process.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    while any(map(_lives, children)):
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path("/proc", str(pid), "stat").read_text()
+    except OSError:
+        return False
+    return not state.rpartition(") ")[2].startswith(("Z", "X"))  # nobody may be there to bury it
 
 
 def _all_said(process: subprocess.Popen[str], path: Path) -> list[str]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from journeys.serve_process import Serving
 
 pytestmark = pytest.mark.journey
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -118,7 +118,7 @@ def test_nothing_that_was_answered_is_lost_when_the_tree_is_killed(tmp_path: Pat
             for thread in loads:
                 thread.start()
             count = len(answered)
-            until(lambda count=count: len(answered) > count + 60)  # type: ignore[misc]  # because: bound at once
+            until(lambda count=count: len(answered) > count + 40)  # type: ignore[misc]  # because: bound at once
             running.kill()
             for thread in loads:
                 thread.join()
@@ -129,7 +129,7 @@ def test_nothing_that_was_answered_is_lost_when_the_tree_is_killed(tmp_path: Pat
     check = subprocess.run(
         (*DECKLOG, "store", "check", "--store", str(tmp_path / "store")), capture_output=True, text=True, check=False
     )
-    assert check.returncode == 0, check.stdout
+    assert check.returncode == 0, check.stdout + check.stderr
 
 
 def _create(running: Serving, answered: list[str], life: int) -> None:
