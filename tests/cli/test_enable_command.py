@@ -14,8 +14,9 @@ import yaml
 
 from cli.running import PROGRAM, Ran, run, run_on_terminal
 from enable.control_plane import AUDIT, MOUNTS, manifest, node, process, server_flags
-from enable.corpus import KUBEADM, REFUSALS, SEED, TUTORIAL
+from enable.corpus import KUBEADM, SEED, TUTORIAL
 from enable.layouts import command_line, flags
+from enable.refusals import REFUSALS
 from enable.scripted_server import CLOSED, ScriptedServer
 
 if TYPE_CHECKING:

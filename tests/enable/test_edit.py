@@ -13,8 +13,9 @@ from decklog.enable.conflict import Conflict
 from decklog.enable.edit import Edit, plan, unified_diff
 from decklog.enable.manifest import StaticPod
 from decklog.enable.wanted import AuditWanted
-from enable.corpus import FLAG, KUBEADM, LOG, MOUNT, POLICY, REFUSALS, SEED, TUTORIAL, Case, Refusal
+from enable.corpus import FLAG, KUBEADM, LOG, MOUNT, POLICY, SEED, TUTORIAL, Case
 from enable.layouts import command_line, container, flags, lay_out
+from enable.refusals import REFUSALS, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
