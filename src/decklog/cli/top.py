@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from decklog.ask.forking import usable_processes
-from decklog.ask.tally import tally
 from decklog.ask.top import BY, label_of
 from decklog.cli.asking import Asking
 from decklog.cli.completing import values
@@ -121,6 +120,9 @@ def counted(
     (query,) = asking.queries
     if search.store:
         return _of_store(asking, query, chosen, names, step_s)
+    # Because: counting blocks of logs takes 50 ms to import, of which a store needs nothing.
+    from decklog.ask.tally import tally  # noqa: PLC0415  # because: only logs are counted so
+
     stdin = sys.stdin.buffer if sys.stdin else BytesIO()  # a process may be started without one
     places = find(search.files, stdin, rotated=search.rotated)
     whole = label[1] or search.verify_lines
