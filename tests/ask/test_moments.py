@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decklog.ask.moments import in_words, microtime, moment, readable, seconds_between
+from decklog.ask.moments import in_words, microtime, moment, readable, seconds_between, span_us
 from decklog.errors import DecklogError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -72,3 +72,10 @@ def test_seconds_between_times_that_are_there() -> None:
     assert seconds_between("2026-03-01T10:00:00.000000Z", "2026-03-01T10:00:00.250000Z") == 0.25
     assert seconds_between(None, "2026-03-01T10:00:00.250000Z") is None
     assert seconds_between("2026-03-01T10:00:00.250000Z", "soon") is None
+
+
+@pytest.mark.parametrize("text", ["", "long", "-1s", "99999999999999999999d"])
+def test_what_is_no_span_is_refused_with_examples(text: str) -> None:
+    """Also what is longer than any time: the flag is named, and how to write it."""
+    with pytest.raises(DecklogError, match=r"--slower-than: .* write 500ms"):
+        span_us(text, "--slower-than")

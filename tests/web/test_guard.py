@@ -50,6 +50,8 @@ REFUSED: dict[str, tuple[str, dict[str, str], int]] = {
         403,
     ),
     "an address longer than anybody needs": ("/log?text=" + "x" * 20_000, {}, 414),
+    "our name with another one behind it": ("/log", {"host": "127.0.0.1:x@evil.example"}, 421),
+    "our address with a name behind it": ("/log", {"host": "[::1]evil.example"}, 421),
     "more fields than anybody needs": ("/log?" + "&".join(["verb=get"] * 300), {}, 400),
 }
 
@@ -111,6 +113,67 @@ def test_without_a_session_nothing_of_the_log_is_said(door: Door) -> None:
             assert b"deployments" not in answer.body
 
     asyncio.run(visits())
+
+
+def test_a_session_is_found_among_the_cookies_of_others(door: Door) -> None:
+    """Other servers of this host set cookies of any shape; those hide no session."""
+    cookie = door.cookie
+
+    async def visits() -> None:
+        for beside in ('foo={"a":1}', "a b@c,d", "[x]", "=", '"', "decklog-8080=forged"):
+            answer = await ask(door.app, "/log", headers={"cookie": f"{beside}; {cookie}; {beside}"})
+            assert answer.status == 200, beside
+
+    asyncio.run(visits())
+
+
+ONWARD: dict[str, tuple[str, str]] = {
+    "another host": ("//evil.example/x", "/evil.example/x"),
+    "another host for browsers": ("/\\evil.example", "/evil.example"),
+    "a name with a slash and a question mark": ("/objects/core/configmaps/shop/a%2Fb%3Fc", ""),
+    "a name with line feeds": ("/objects/core/configmaps/shop/%0d%0aSet-Cookie:%20a=b", ""),
+    "a name of another script": ("/objects/core/configmaps/shop/%C3%BC", ""),
+}
+
+
+@pytest.mark.parametrize(("path", "leads"), ONWARD.values(), ids=ONWARD.keys())
+def test_whoever_is_led_on_stays_here_and_comes_where_they_wanted(door: Door, path: str, leads: str) -> None:
+    """Neither a link from elsewhere nor an address with a token leads to another site or another object."""
+    elsewhere = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    asked = asyncio.run(ask(door.app, path, headers=elsewhere))
+    opened = asyncio.run(ask(door.app, f"{path}?token={door.tokens[-1]}"))
+    assert f'href="{leads or path}"' in asked.text
+    assert (opened.status, opened.headers["location"]) == (303, leads or path)
+
+
+def test_too_many_fields_without_a_session_are_refused_as_anything_else(door: Door) -> None:
+    """A door that cannot read a question still answers with a page, and with its policy."""
+    answer = asyncio.run(ask(door.app, "/log?" + "&".join(["verb=get"] * 300)))
+    assert answer.status == 401
+    assert answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(("method", "target"), [("GET", "/static/a/b"), ("HEAD", "/static/"), ("POST", "/static/x")])
+def test_nothing_but_files_is_open_to_everybody(door: Door, method: str, target: str) -> None:
+    """What only looks like a file says nothing of the log, not even its name."""
+    answer = asyncio.run(ask(door.app, target, method=method, headers={"authorization": "x"}))
+    assert answer.status in {401, 404}
+    assert b"audit.log" not in answer.body
+
+
+def test_a_wrong_method_is_told_the_right_ones(door: Door) -> None:
+    """405 says what is allowed."""
+    answer = door.look("/log", method="PUT", headers={"origin": "http://127.0.0.1:8080"})
+    assert answer.status == 405
+    assert "GET" in answer.headers["allow"]
+
+
+def test_the_head_of_the_live_tail_ends_at_once(door: Door) -> None:
+    """Whoever asks for the headers alone does not follow."""
+    answer = door.look("/log/live", method="HEAD")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.body == b""
 
 
 def test_a_forged_session_is_none(door: Door) -> None:

@@ -130,3 +130,25 @@ def test_a_listener_on_loopback_needs_nothing() -> None:
     WebListenerOptions().check("127.0.0.1")
     WebListenerOptions().check("localhost")
     WebListenerOptions(token_file="t", certificate_file="c", key_file="k").check("192.0.2.1")
+
+
+def test_a_remark_in_a_token_file_is_no_token(tokens: Path) -> None:
+    """Lines that begin with a hash open nothing, however long they are."""
+    tokens.write_text(f"# whoever may look, one a line\n{TOKEN},alice\n")
+    readers = Readers(str(tokens))
+    assert readers.of_token("# whoever may look") is None
+    assert readers.of_token("# whoever may look, one a line") is None
+    assert readers.of_token(TOKEN) == "alice"
+
+
+def test_a_session_ends_with_the_name_in_the_token_file(tokens: Path, tmp_path: Path) -> None:
+    """Who is taken out of the file may not look any more, session or not."""
+    app = app_of(tmp_path, Readers(str(tokens)))
+    headers = HOST | {"origin": "https://audit.example"}
+    body = f"token={TOKEN}".encode()
+    opened = asyncio.run(ask(app, "/login", method="POST", headers=headers, body=body))
+    session = HOST | {"cookie": opened.headers["set-cookie"].partition(";")[0]}
+    assert asyncio.run(ask(app, "/log", headers=session)).status == 200
+    tokens.write_text("another-token-of-bob,bob\n")
+    os.utime(tokens, (1, 1))
+    assert asyncio.run(ask(app, "/log", headers=session)).status == 401

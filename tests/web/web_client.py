@@ -86,10 +86,10 @@ class Door:
         self.one_time.renew()
         sessions = Sessions()
         self.app = self.pages.guarded(Access(LOCAL, self.one_time, cookie="decklog-8080"), sessions)
-        self._cookie = f"decklog-8080={sessions.begin('local')}"
+        self.cookie = f"decklog-8080={sessions.begin('local')}"
 
     async def get(self, target: str, **more: Any) -> Answer:
-        headers = {"cookie": self._cookie, **more.pop("headers", {})}
+        headers = {"cookie": self.cookie, **more.pop("headers", {})}
         return await ask(self.app, target, headers=headers, **more)
 
     def look(self, target: str, **more: Any) -> Answer:

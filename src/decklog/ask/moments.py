@@ -35,9 +35,12 @@ def microtime(when: datetime) -> str:
 
 def span_us(text: str, flag: str) -> int:
     """Read a span (``500ms``, ``2s``, ``1m30s``) into microseconds; DecklogError names the flag."""
-    if not _SPANS.fullmatch(text):
-        raise DecklogError(f"{flag}: {text!r} is not a span of time: write 500ms, 2s or 1m30s")
-    return _span(text) // timedelta(microseconds=1)
+    try:
+        if _SPANS.fullmatch(text):
+            return _span(text) // timedelta(microseconds=1)
+    except OverflowError:
+        """Nothing lasts so long."""
+    raise DecklogError(f"{flag}: {text!r} is not a span of time: write 500ms, 2s or 1m30s")
 
 
 def _span(text: str) -> timedelta:

@@ -19,9 +19,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from decklog.errors import DecklogError
-from decklog.web import limits, links, search
+from decklog.web import limits, search
 from decklog.web.asking import Asked, FieldError, Fields, Page, RefusedError
-from decklog.web.guard import READER, Guard, Refusal, Sessions
+from decklog.web.guard import READER, Guard, Refusal, Sessions, onward_from
 from decklog.web.live import Live
 from decklog.web.rendering import STATIC, Rendering, as_json
 from decklog.web.routes import PAGES
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
+STREAM: Final = "text/event-stream"
 TWIN: Final = ".json"
 FORM_BYTES: Final = 1 << 20
 """Of a posted form: a policy may be long."""
@@ -127,6 +128,8 @@ class Pages:
             wanted = search.wanted(asked.fields.without("until"), asked.now)
         except (DecklogError, RefusedError) as error:
             return self._refused(request, RefusedError(400, str(error)), is_twin=True)
+        if request.method == "HEAD":  # there is no end to wait for
+            return Response(media_type=STREAM)
         self._note(request, 200, "live")
         return self._live.stream(wanted)
 
@@ -143,8 +146,11 @@ class Pages:
 
     async def _missing(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        refused = RefusedError(status, "There is no such page.", "The pages are in the line at the top.")
-        return self._refused(request, refused, is_twin=request.url.path.endswith(TWIN))
+        title = "There is no such page." if status == 404 else "This page cannot be asked in that way."
+        refused = RefusedError(status, title, "The pages are in the line at the top.")
+        answer = self._refused(request, refused, is_twin=request.url.path.endswith(TWIN))
+        answer.headers.update(getattr(error, "headers", None) or {})  # of 405: what is allowed
+        return answer
 
     async def _page(self, page: Page, request: Request) -> Response:
         segments, is_twin = _segments(page, request)
@@ -216,7 +222,7 @@ class Pages:
         """Make a page of what the guard refuses."""
         if scope["path"].endswith(TWIN):
             return as_json({"error": refusal.title, "advice": refusal.advice})
-        target = links.to(scope["path"], Fields.parse(scope["query_string"].decode("latin-1")).without("token"))
+        target = onward_from(scope)
         return self._rendering.html("door.html", {"refusal": refusal, "target": target, "title": "decklog"})
 
     async def _broken(self, request: Request, error: Exception) -> Response:

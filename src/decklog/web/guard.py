@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections import OrderedDict
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from msgspec import Struct
 
@@ -30,7 +30,7 @@ from decklog.web import links
 from decklog.web.rendering import STATIC
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
     from decklog.web.readers import Readers
 
@@ -62,6 +62,9 @@ HEADERS: Final = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 _SAFE: Final = frozenset(("GET", "HEAD"))
+_HOST: Final = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\\\[\]]+))(?::[0-9]{0,5})?")
+_KEPT: Final = "/%:@!$&'()*+,;=~-._?"
+"""Characters of an address that stay as they are."""
 
 
 class Refusal(Struct, frozen=True):
@@ -167,14 +170,14 @@ class Guard:
             await send(message)
 
         refusal = self._misplaced(request) or self._foreign(request)
-        if refusal is None and request.path.startswith(STATIC):
+        if refusal is None and request.is_static:
             await self._app(scope, receive, sealed)
         elif refusal is not None:
             await self._refuse(refusal, scope, sealed)
         elif request.path == "/login" and request.method == "POST" and self._access.readers is not None:
             await self._login(scope, receive, sealed)
         elif (token := request.token) and (name := self._redeemed(token)):
-            await self._redirect(name, _without_token(request), sealed)
+            await self._redirect(name, onward_from(scope), sealed)
         elif name := self._name(request):
             scope[READER] = name
             await self._app(scope, receive, sealed)
@@ -221,20 +224,24 @@ class Guard:
         scheme, _, token = bearer.partition(" ")
         if scheme.lower() == "bearer" and token and self._access.readers is not None:
             return self._access.readers.of_token(token.strip())
-        if (secret := request.cookie(self._access.cookie)) and (name := self._sessions.find(secret)):
-            return name
+        for secret in request.cookies(self._access.cookie):
+            if (name := self._sessions.find(secret)) and self._is_known(name):
+                return name
         if self._access.certificates and self._access.readers is not None:
             return self._access.readers.of_certificate(request.certificate)
         return None
 
+    def _is_known(self, name: str) -> bool:
+        """Tell whether who has a session may still look: a name that has left the token file may not."""
+        return self._access.readers is None or self._access.readers.has(name)
+
     def _unknown(self, request: _Request) -> Refusal:
         if request.header(b"sec-fetch-site") in {"cross-site", "same-site"}:
-            onward = links.to(request.path, _without_token(request, pairs=True))
             return Refusal(
                 200,
                 "Another page has sent you here.",
                 "Your session is not used for that, until you go on yourself.",
-                onward=onward,
+                onward=onward_from(request.scope),
             )
         if self._access.one_time is not None:
             return Refusal(
@@ -277,13 +284,13 @@ class Guard:
             await self._refuse(refusal, scope, send)
             return
         onward = fields.get("onward", "/")
-        await self._redirect(name, onward if onward.startswith("/") and onward[1:2] not in {"/", "\\"} else "/", send)
+        await self._redirect(name, "/" if onward[1:2] in {"/", "\\"} else _here(onward), send)
 
     async def _redirect(self, name: str, target: str, send: Any) -> None:
         secure = "; Secure" if self._access.secure else ""
         cookie = f"{self._access.cookie}={self._sessions.begin(name)}; Path=/; HttpOnly; SameSite=Strict{secure}"
         headers = [
-            (b"location", target.encode("ascii", "ignore")),
+            (b"location", target.encode("ascii")),
             (b"set-cookie", cookie.encode()),
             (b"content-length", b"0"),
         ]
@@ -312,15 +319,19 @@ class _Request:
     @property
     def host_name(self) -> str:
         """The name in the Host header, without port and brackets."""
-        host = self.header(b"host")
-        if host.startswith("["):
-            return host[1:].partition("]")[0]
-        return host.partition(":")[0]
+        found = _HOST.fullmatch(self.header(b"host"))
+        return (found[1] or found[2]) if found else ""
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it asks for a file that all pages have: those are for everybody."""
+        name = self.path.removeprefix(STATIC)
+        return self.method in _SAFE and self.path.startswith(STATIC) and bool(name) and "/" not in name
 
     @property
     def token(self) -> str:
         """The token in the address."""
-        return dict(self._pairs()).get("token", "") if self.method == "GET" else ""
+        return dict(_pairs(self.scope)).get("token", "") if self.method == "GET" else ""
 
     @property
     def certificate(self) -> str | None:
@@ -328,21 +339,27 @@ class _Request:
         chain = self.scope.get("extensions", {}).get("tls", {}).get("client_cert_chain", [])
         return chain[0] if chain else None
 
-    def _pairs(self) -> list[tuple[str, str]]:
-        try:
-            return parse_qsl(self.scope["query_string"].decode("latin-1"), errors="surrogateescape", max_num_fields=200)
-        except ValueError:
-            return []
-
-    def cookie(self, name: str) -> str:
-        """Give a cookie."""
-        try:
-            found = SimpleCookie(self.header(b"cookie", lower=False)).get(name)
-        except CookieError:
-            return ""
-        return found.value if found is not None else ""
+    def cookies(self, name: str) -> Iterator[str]:
+        """Give the values of a cookie; what other servers of this host have put beside it may be of any shape."""
+        for part in self.header(b"cookie", lower=False).split(";"):
+            key, _, value = part.strip().partition("=")
+            if key == name:
+                yield value
 
 
-def _without_token(request: _Request, *, pairs: bool = False) -> Any:
-    rest = [pair for pair in request._pairs() if pair[0] != "token"]  # noqa: SLF001  # because: a class of this file
-    return rest if pairs else links.to(request.path, rest)
+def onward_from(scope: Scope) -> str:
+    """Give the address that was asked for, without a token: always one of ours, whatever was in it."""
+    path = scope.get("raw_path", b"").decode("latin-1").partition("?")[0]
+    return links.to(_here(path), [pair for pair in _pairs(scope) if pair[0] != "token"])
+
+
+def _here(target: str) -> str:
+    r"""Make an address stay on these pages: ``//host`` and ``/\host`` would leave them, a line feed the header."""
+    return "/" + quote(target.lstrip("/\\"), safe=_KEPT) if target.startswith("/") else "/"
+
+
+def _pairs(scope: Scope) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(scope["query_string"].decode("latin-1"), errors="surrogateescape", max_num_fields=200)
+    except ValueError:
+        return []

@@ -1,7 +1,8 @@
 """Readers: the names of those who may look, by bearer token and by client certificate.
 
 A token file has a reader a line, as kube-apiserver's static token file: ``TOKEN,NAME``, of which further fields count
-for nothing; a line that is a token alone stands for ``reader-1`` and so on, by its number.
+for nothing; a line that is a token alone stands for ``reader-1`` and so on, by its number. A line that begins with
+``#`` is a remark, and no token that anybody could guess.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Readers:
                 name = owner
         return name
 
+    def has(self, name: str) -> bool:
+        """Tell whether a token of this name is there."""
+        self._follow()
+        return name in self._tokens.values()
+
     def of_certificate(self, pem: str | None) -> str | None:
         """Tell who shows a certificate that TLS has verified: its CN, while it lasts."""
         if not pem:
@@ -86,7 +92,11 @@ class Readers:
             raise DecklogError(
                 f"--token-file {path}: {error.strerror}: give a file with TOKEN,NAME on each line"
             ) from None
-        lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = [
+            line
+            for line in data.decode("utf-8", "replace").splitlines()
+            if line.strip() and not line.lstrip().startswith("#")
+        ]
         found: dict[bytes, str] = {}
         for number, fields in enumerate(csv.reader(lines), start=1):
             token, name = fields[0].strip(), fields[1].strip() if len(fields) > 1 else ""
