@@ -7,6 +7,7 @@ nothing more comes. A reader that is slower than the log loses its oldest rows, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -47,6 +48,8 @@ class Live:
         self._readers: set[_Reader] = set()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._following = asyncio.Event()
+        """Set once it is known from where on the log is followed."""
 
     def stream(self, wanted: Wanted) -> Response:
         """Answer one reader."""
@@ -70,15 +73,20 @@ class Live:
         if self._thread is not None:
             return
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._follow, args=(asyncio.get_running_loop(), self._stop), name="live", daemon=True
-        )
+        self._following = asyncio.Event()
+        beginning = (asyncio.get_running_loop(), self._stop, self._following)
+        self._thread = threading.Thread(target=self._follow, args=beginning, name="live", daemon=True)
         self._thread.start()
 
-    def _follow(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+    def _follow(self, loop: asyncio.AbstractEventLoop, stop: threading.Event, following: asyncio.Event) -> None:
         problem = ""
+
+        def wait(seconds: float) -> bool:
+            loop.call_soon_threadsafe(following.set)  # who waits has looked where the log ends
+            return stop.wait(seconds)
+
         try:
-            for batch in self._data.follow(stop.wait, stop.is_set):
+            for batch in self._data.follow(wait, stop.is_set):
                 ended = [record for record in batch if record.event is not None and is_last(record.event)]
                 if ended:
                     loop.call_soon_threadsafe(self._hand_out, ended)
@@ -97,12 +105,15 @@ class Live:
     def _fail(self, stop: threading.Event, problem: str) -> None:
         if stop is self._stop:
             self._thread = None
+            self._following.set()
         for reader in list(self._readers):
             reader.end(problem)
 
     async def _told(self, reader: _Reader) -> AsyncIterator[bytes]:
         end = asyncio.get_running_loop().time() + LONGEST_S
         try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._following.wait(), HEARTBEAT_S)
             yield b"retry: 2000\n: following\n\n"
             while asyncio.get_running_loop().time() < end:
                 for record in await reader.waited(HEARTBEAT_S):
