@@ -139,10 +139,17 @@ REFUSALS = {
         pod(RUNS + "volumeMounts: !!null"), 8, "!!null is written where a list", {"policy_file": POLICY}
     ),
     "a flag without its value": Refusal(pod(RUNS + "- --v=2\n- --audit-log-format"), 9, "without its value"),
+    "a flag that takes the next one for its value": Refusal(
+        pod(RUNS + "- --audit-log-path\n- --tls-cert-file=/a\n- --v=2"),
+        9,
+        "takes the flag behind it, '--tls-cert-file=/a'",
+        {"log_path": "/var/log/audit/a.log"},
+    ),
     "the log is the policy": Refusal(pod(RUNS), 0, "name the same file", {"policy_file": "/a/b", "log_path": "/a/b"}),
     "over what the image has": Refusal(
         pod(RUNS), 0, "would hide what the image has", {"log_path": "/usr/local/bin/a.log"}
     ),
+    "a device as the log": Refusal(pod(RUNS), 0, "give - for the container's output", {"log_path": "/dev/stdout"}),
     "where kubelet runs everything": Refusal(
         pod(RUNS), 0, "kubelet runs what lies there", {"policy_file": "/etc/kubernetes/manifests/policy.yaml"}
     ),

@@ -47,6 +47,7 @@ SAME = {
     ("--audit-log-compress", "yes", "true"): False,
     ("--audit-log-batch-max-wait", "60s", "1m0s"): True,
     ("--audit-log-batch-throttle-qps", "10", "10.0"): True,
+    ("--audit-log-batch-throttle-qps", "1_0", "10"): False,
     ("--audit-log-path", "/a//b", "/a/b"): True,
     ("--audit-log-path", "-", "/-"): False,
     ("--audit-log-mode", "Batch", "batch"): False,
@@ -57,6 +58,16 @@ SAME = {
 def test_values_are_compared_as_kube_apiserver_reads_them(case: tuple[str, str, str], expected: bool) -> None:
     """Another spelling of the same value is no change."""
     assert same(*case) is expected
+
+
+SPELLED = {10.0: "10", 0.5: "0.5", 1000001.0: "1000001", 33.333333: "33.333333"}
+
+
+@pytest.mark.parametrize(("rate", "text"), SPELLED.items())
+def test_a_rate_is_written_with_all_its_digits(rate: float, text: str) -> None:
+    """The manifest gets the number that was given, not one near it."""
+    wanted = AuditWanted(log_batch_throttle_qps=rate)
+    assert wanted.given() == {"--audit-log-batch-throttle-qps": text}
 
 
 def test_a_kubeconfigs_files_are_named() -> None:

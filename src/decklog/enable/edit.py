@@ -132,6 +132,11 @@ def _refuse_unfinished(pod: StaticPod) -> None:
         for at in found:
             if at.bare and FLAGS.get(name, Takes.SWITCH) is not Takes.SWITCH:
                 raise pod.text.conflict(at.line, f"{name} stands there without its value", "give it one")
+            if at.alone and name in FLAGS and at.value.startswith("--"):
+                what = (
+                    f"{name} stands there without its value, and takes the flag behind it, {at.value[:60]!r}, for one"
+                )
+                raise pod.text.conflict(at.line, what, "give it one")
 
 
 def _refuse_end_of_flags(pod: StaticPod) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from decklog.enable.conflict import Conflict
 from decklog.enable.draft import Change, Draft
 from decklog.enable.manifest import is_within, plain
-from decklog.enable.wanted import STDOUT
+from decklog.enable.wanted import DEFAULT_LOG, STDOUT
 
 if TYPE_CHECKING:
     from decklog.enable.manifest import Mount, StaticPod, Volume
@@ -202,7 +202,9 @@ def _mount(pod: StaticPod, draft: Draft, need: Need) -> None:
             pod.path,
             0,
             f"{need.flag} {need.path}: to mount {path} would hide what the image has there",
-            f"give the log a directory of its own, such as {posixpath.join(path, 'audit')}",
+            "give - for the container's output"
+            if path == "/dev"
+            else f"give the log a directory of its own, as in {DEFAULT_LOG}",
         )
     name = _volume_at(pod, draft, need, path)
     draft.mounts.append({"mountPath": path, "name": name, "readOnly": not need.is_log})

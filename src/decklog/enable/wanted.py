@@ -6,6 +6,7 @@ manifest says of it stays. Here are no defaults: kube-apiserver's own differ fro
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -29,6 +30,9 @@ _MODES: Final = ("batch", "blocking", "blocking-strict")
 _GO_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _GO_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _GO_INT: Final = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F_]+)|0[oO]?([0-7_]+)|0[bB]([01_]+)|([0-9][0-9_]*))", re.ASCII)
+_GO_FLOAT: Final = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+"""Without Go's ``inf``, ``nan`` and hexadecimal ones: nobody means these for a rate."""
+_INT_END: Final = 1 << 63
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff\ufeff]")
 
 
@@ -201,7 +205,7 @@ def _spelled(value: Any, kind: type[Any]) -> str | None:
         return str(bool(value)).lower()
     if kind is Seconds:
         return format_duration(round(value * 1e9))
-    return f"{value:g}" if kind is float else str(value)
+    return str(value).removesuffix(".0")
 
 
 def _check_path(name: str, path: str) -> None:
@@ -240,10 +244,7 @@ def meaning(takes: Takes, text: str) -> object:
         case Takes.NUMBER:
             return _go_int(text)
         case Takes.DECIMAL:
-            try:
-                return float(text)
-            except ValueError:
-                return None
+            return _go_float(text)
         case Takes.DURATION:
             try:
                 return parse_duration(text)
@@ -262,9 +263,15 @@ def _go_int(text: str) -> int | None:
     sign, *digits = found.groups()
     base, shown = next((base, shown) for base, shown in zip((16, 8, 2, 10), digits, strict=True) if shown)
     try:
-        return int(f"{sign}{shown}", base)
+        number = int(f"{sign}{shown}", base)
     except ValueError:
         return None
+    return number if -_INT_END <= number < _INT_END else None
+
+
+def _go_float(text: str) -> float | None:
+    number = float(text) if _GO_FLOAT.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def files_of(kubeconfig: bytes, path: str) -> tuple[str, ...]:

@@ -231,5 +231,7 @@ def _advice(error: OSError) -> str:
             return "make room"
         case errno.ENOENT | errno.ENOTDIR | errno.EISDIR:
             return "check the path"
+        case 0:  # what is no plain file has no number
+            return "check the path"
         case _:
             return "check the disk"
