@@ -274,3 +274,46 @@ def test_what_grows_is_seen(path: Path, door: Door) -> None:
     with path.open("ab") as file:
         file.write(log(path.with_suffix(".more"), event(audit_id="new", **at(9))).read_bytes())
     assert ids(door.look("/log.json"))[0] == "new"
+
+
+LARGE: dict[str, dict[str, Any]] = {
+    "many fields": {f"key-{number}": "a line of a configuration file, as there are many" for number in range(1900)},
+    "one long line": {"script": "x" * 100_000},
+    "lines of nothing but quotes": {f"k{number}": '"' * 40 for number in range(1000)},
+}
+
+
+@pytest.mark.parametrize("data", LARGE.values(), ids=LARGE.keys())
+def test_large_bodies_leave_pages_light(tmp_path: Path, data: dict[str, str]) -> None:
+    """Of what is large the beginning is shown, and that it is the beginning; the page stays below 150 KB."""
+    made = body(data=data)
+    name = log(tmp_path / "large.log", event(**at(1), audit_id="made", verb="create", level="RequestResponse",
+        response_status=Status(code=201), request_object=made, response_object=made))  # fmt: skip
+    door = Door(Files([str(name)]))
+    for target in ("/request?uid=made", "/objects/apps/deployments/shop/web"):
+        answer = door.look(target)
+        assert len(answer.body) < 120_000
+        assert "This is how it begins; " in answer.text
+
+
+def test_the_changes_of_a_busy_object_leave_its_page_light(tmp_path: Path) -> None:
+    """The newest deeds show what they changed; of older ones only how much that was."""
+
+    def annotated(turn: int) -> msgspec.Raw:
+        annotations = {f"team.example/annotation-{place}": f"value {turn} of {place}" * 4 for place in range(30)}
+        return body(metadata={**DEPLOYMENT["metadata"], "annotations": annotations})
+
+    events = [
+        event(
+            **at(turn), audit_id=f"turn-{turn}", verb="update", level="RequestResponse", response_object=annotated(turn)
+        )
+        for turn in range(60)
+    ]
+    door = Door(Files([str(log(tmp_path / "busy.log", *events))]))
+    target = "/objects/apps/deployments/shop/web"
+    page, twin = door.look(target), door.look(f"{target}.json").json
+    assert len(page.body) < 120_000
+    newest, oldest = twin["deeds"][0], twin["deeds"][-2]
+    assert len(newest["differences"]) + newest["more"] == 30
+    assert (oldest["differences"], oldest["more"]) == ([], 30)
+    assert "30 fields" in page.text

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
+from markupsafe import escape
 from msgspec import Struct
 
 from decklog.ask.bodies import parsed
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
 SHOWN_LINES: Final = 2_000
+SHOWN_MARKUP: Final = 40_000
+"""Bytes that one document takes in a page: with two of them it stays below 150 KB."""
 SHOWN_BYTES: Final = 256 << 10
 """Of a body that is written out; of a larger one the beginning, as it stands."""
 _HIDDEN_MAPS: Final = ("data", "stringData")
@@ -56,13 +59,27 @@ def manifest_lines(document: dict[str, Any], *, secret: bool) -> tuple[str, ...]
         default_flow_style=False,
         width=10_000,
     )
-    return _cut(text.splitlines())[0]
+    lines, note = _cut(text.splitlines())
+    return (*lines, f"# {note}") if note else lines
 
 
 def _cut(lines: list[str]) -> tuple[tuple[str, ...], str]:
-    if len(lines) <= SHOWN_LINES:
-        return tuple(lines), ""
-    return tuple(lines[:SHOWN_LINES]), f"{len(lines) - SHOWN_LINES:,} more lines are left out."
+    """Keep the beginning of a document; say what is left out."""
+    shown: list[str] = []
+    room = SHOWN_MARKUP
+    for line in lines[:SHOWN_LINES]:
+        weight = len(escape(line).encode("utf-8", "replace")) + 1
+        if weight > room:
+            if not shown:
+                shown, room = [f"{line[: room * len(line) // weight]}…"], -1
+            break
+        shown.append(line)
+        room -= weight
+    if len(shown) == len(lines) and room >= 0:
+        return tuple(shown), ""
+    left = len(lines) - len(shown)
+    more = f"{left:,} more lines are left out" if left else "the rest of the line is left out"
+    return tuple(shown), f"This is how it begins; {more}. The command on this page has all."
 
 
 def without_secrets(document: Any, *, secret: bool) -> Any:

@@ -25,7 +25,7 @@ from decklog.web.documents import manifest_lines
 from decklog.web.scanned import held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from decklog.ask.fields import Change
     from decklog.ask.history import Entry
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 PATH: Final = "/objects"
 SHOWN_ENTRIES: Final = 100
 SHOWN_CHANGES: Final = 40
+"""Of one deed."""
+ROOM: Final = 22_000
+"""Characters that all changes of a page may take, so that it stays below 150 KB; newer ones come first."""
+_MARKUP: Final = 80
+"""Characters round a change, about."""
 LONGEST_VALUE: Final = 300
 
 
@@ -165,16 +170,18 @@ def _briefly(known: Any) -> Any:
 
 def _deeds(shown: list[Entry], here: str, asked: Asked, times: list[str]) -> Iterator[Deed]:
     first, last = min(times, default=""), max(times, default="")
+    room = ROOM
     for entry in reversed(shown[-SHOWN_ENTRIES:]):
         row = entry.row
+        changes = entry.changes if not entry.failed else ()
+        differences = tuple(_fitting(map(_difference, changes[:SHOWN_CHANGES]), room))
+        room -= sum(map(_room_of, differences))
         yield Deed(
             request=row,
             words=_words(entry),
             kind=_kind(entry),
-            differences=tuple(_difference(change) for change in entry.changes[:SHOWN_CHANGES])
-            if not entry.failed
-            else (),
-            more=max(0, len(entry.changes) - SHOWN_CHANGES),
+            differences=differences,
+            more=len(changes) - len(differences),
             notes=tuple(_notes(entry)),
             href=links.to_request(row.audit_id, row.time),
             then=_with(here, asked, "at", _ended(row), fragment="manifest"),
@@ -221,6 +228,19 @@ def _kind(entry: Entry) -> str:
     if entry.row.verb in {"delete", "deletecollection"} or entry.row.subresource == "eviction":
         return "deleted"
     return "created" if entry.row.verb == "create" and not entry.row.subresource else "changed"
+
+
+def _fitting(differences: Iterable[Difference], room: int) -> Iterator[Difference]:
+    """Pass on what finds room on the page."""
+    for one in differences:
+        room -= _room_of(one)
+        if room < 0:
+            return
+        yield one
+
+
+def _room_of(one: Difference) -> int:
+    return _MARKUP + len(one.path) + len(one.old) + len(one.new)
 
 
 def _difference(change: Change) -> Difference:
