@@ -287,6 +287,14 @@ def test_killed_while_it_waits_the_old_manifest_comes_back(
     assert here.undo().code == 2
 
 
+def test_a_wait_of_no_time_is_refused(here: Node) -> None:
+    """A deadline that has passed before the wait begins would only write, and put back."""
+    told = here.run("--audit-policy-file", POLICY, "--write", "--wait", "--timeout", "-5s")
+    assert told.code == 2
+    assert "--timeout" in told.err
+    assert here.now == here.old
+
+
 def test_an_api_server_that_is_not_trusted_is_not_waited_for(tmp_path: Path, server: ScriptedServer) -> None:
     """Where it could not be told whether it serves, nothing is written."""
     here = Node(tmp_path, server.port, server.authority.certificate_pem)

@@ -86,12 +86,12 @@ def after(name: str, data: bytes | None, flags: dict[str, str] = FLAGS) -> bytes
 
 def test_v1beta3_is_edited_as_a_map_in_place() -> None:
     """In kubeadm's v1beta3 flags become keys; only the lines that have to change differ, comments stay."""
-    assert after("kubeadm", V1BETA3) == V1BETA3_AFTER
+    assert after("kubeadm", V1BETA3, FLAGS | {"--audit-log-maxage": "30"}) == V1BETA3_AFTER
 
 
 def test_v1beta4_is_edited_as_a_list_in_place() -> None:
     """In kubeadm's v1beta4 flags become items with name and value; one that is there gets its new value."""
-    new = after("kubeadm", V1BETA4)
+    new = after("kubeadm", V1BETA4, FLAGS | {"--audit-log-maxbackup": "10"})
     server = yaml.safe_load(new)["apiServer"]
     assert server["extraArgs"][:2] == [
         {"name": "audit-log-maxbackup", "value": "10"},
@@ -129,9 +129,70 @@ def test_k3s_words_are_replaced_by_name() -> None:
     data = (
         b'kube-apiserver-arg:\n- "--audit-log-maxage=7"   # a week\n- profiling=false\nwrite-kubeconfig-mode: "0600"\n'
     )
-    new = after("k3s", data)
+    new = after("k3s", data, FLAGS | {"--audit-log-maxage": "30"})
     assert b'- "--audit-log-maxage=30"   # a week\n- profiling=false\n- audit-policy-file=' in new
     assert yaml.safe_load(new)["write-kubeconfig-mode"] == "0600"
+
+
+KEPT = {
+    "k3s": b"kube-apiserver-arg:\n- audit-policy-file=/mine.yaml\n- audit-log-path=/data/a.log\n- audit-log-maxage=7\n",
+    "rke2": b"audit-policy-file: /mine.yaml\nkube-apiserver-arg:\n- audit-log-path=/data/a.log\n- audit-log-maxage=7\n",
+    "k0s": b"apiVersion: k0s.k0sproject.io/v1beta1\nkind: ClusterConfig\nspec:\n  api:\n    extraArgs:\n"
+    b"      audit-policy-file: /mine.yaml\n      audit-log-path: /data/a.log\n      audit-log-maxage: '7'\n",
+    "kubeadm": b"apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\napiServer:\n  extraArgs:\n"
+    b"  - {name: audit-policy-file, value: /mine.yaml}\n  - {name: audit-log-path, value: /data/a.log}\n"
+    b"  - {name: audit-log-maxage, value: '7'}\n",
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_flag_that_is_not_asked_for_stays_as_the_file_has_it(name: str) -> None:
+    """What somebody has set is not written over by what is written where nobody says anything."""
+    new = after(name, KEPT[name], {"--audit-log-maxbackup": "3"}).decode()
+    assert new.startswith(KEPT[name].decode())
+    assert "audit-log-maxbackup" in new
+    assert new.count("/mine.yaml") == (3 if name == "kubeadm" else 1)
+    assert "/var/log" not in new
+
+
+def test_a_webhook_that_is_there_needs_no_log() -> None:
+    """Where the file names who receives events, no log is added."""
+    new = after(
+        "k3s", b"kube-apiserver-arg:\n- audit-webhook-config-file=/w.yaml\n", {"--audit-policy-file": "/p.yaml"}
+    )
+    assert b"audit-log" not in new
+
+
+def test_what_a_distribution_sets_itself_is_written_over_something_else() -> None:
+    """A value that is RKE2's own is asked for all the same where the file has another."""
+    new = after("rke2", b"kube-apiserver-arg:\n- audit-log-maxage=7\n", {"--audit-log-maxage": "30"})
+    assert b"- audit-log-maxage=30\n" in new
+
+
+VOLUMES = b"""\
+apiVersion: kubeadm.k8s.io/v1beta3
+kind: ClusterConfiguration
+apiServer:
+  extraVolumes:
+  - name: mine
+    hostPath: /etc/kubernetes/audit-policy.yaml
+    mountPath: /etc/kubernetes/audit-policy.yaml
+    readOnly: true
+  - name: audit-log
+    hostPath: /data
+    mountPath: /data
+"""
+
+
+def test_what_kubeadm_mounts_already_is_not_mounted_twice() -> None:
+    """One path twice is no pod, and a name that somebody uses stays his."""
+    new = after("kubeadm", VOLUMES)
+    volumes = yaml.safe_load(new)["apiServer"]["extraVolumes"]
+    assert volumes[:2] == yaml.safe_load(VOLUMES)["apiServer"]["extraVolumes"]
+    assert [(each["name"], each["mountPath"]) for each in volumes[2:]] == [("audit-log-2", "/var/log/k")]
+    assert after("kubeadm", new) == new
+    with pytest.raises(DecklogError, match="mounted read-only"):
+        after("kubeadm", VOLUMES + b"  - {name: l, hostPath: /var/log, mountPath: /var/log/, readOnly: true}\n")
 
 
 def test_rke2_names_the_policy_by_its_own_key_and_says_that_its_own_records_nothing() -> None:
@@ -222,6 +283,12 @@ def test_managed_clusters_get_the_gateway(name: str) -> None:
         ("k3s", b"a: \xff\n", "UTF-8"),
         ("kubeadm", b"apiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\n", "v1beta2"),
         ("kubeadm", b"apiVersion: v1\nkind: Pod\n", "no document of kind ClusterConfiguration"),
+        ("k3s", b"apiVersion: v1\nkind: Pod\n", "its kind is 'Pod'"),
+        (
+            "kind",
+            b"kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n" + b"- role: control-plane\n" * 2,
+            "several nodes are control planes",
+        ),
         ("kubeadm", V1BETA4 + b"---\n" + V1BETA4, "a second document of the same kind"),
         (
             "kind",

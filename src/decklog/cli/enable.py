@@ -157,6 +157,8 @@ def command(
         estimate_from=estimate_from,
         output=output,
     )
+    if (wait or prove) and trial.timeout_s <= 0:
+        raise DecklogError("--timeout has to be longer than nothing: give it as in 2m")
     if distribution:
         from decklog.cli.enable_distribution import enable_for  # noqa: PLC0415  # because: the same
 

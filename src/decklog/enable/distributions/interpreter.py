@@ -11,6 +11,7 @@ import yaml
 from decklog.enable.distributions.merging import merge, render
 from decklog.enable.distributions.shapes import Named, Patches, Plain, Whole, Words
 from decklog.enable.distributions.tables import TABLES, Distribution, Form, Place
+from decklog.enable.distributions.there import There, documents_in, found_in, kind_of
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def interpret(
     DecklogError, with the line where there is one.
     """
     given = flags.get(_POLICY, "")
-    wanted = _flags(table, flags)
+    documents = documents_in(data) if data is not None and table.places and not table.nodes else []
+    place = _place(table, data, kind_of(documents), source) if table.places else None
+    there = There() if place is None or table.nodes else found_in(documents, place, table.kind, table.policy_flag_key)
+    wanted = _flags(table, flags, there.flags)
     words = {
         "policy": given or "audit-policy.yaml",
         "place": wanted[_POLICY],
@@ -69,41 +73,52 @@ def interpret(
     }
     said = tuple(text.format(**words) for text in table.said)
     then = tuple(text.format(**words) for text in table.then)
-    if not table.places:
+    if place is None:
         return Recipe(table, None, {} if table.managed else wanted, said, then)
     if table.policy_key and not policy:
         raise DecklogError(
             f"{table.title} takes the policy itself: give --audit-policy-file FILE that can be read here"
         )
-    place = _place(table, data, source)
-    kept = {name: value for name, value in wanted.items() if f"{name}={value}" not in table.own}
+    kept = {name: value for name, value in wanted.items() if f"{name}={value}" not in table.own or name in there.flags}
     if table.policy_key:
         kept.pop(_POLICY, None)
-    content = _kind(table, wanted, given) if table.nodes else _content(table, place, kept, policy)
+    content = _kind(table, wanted, given) if table.nodes else _content(table, place, kept, policy, there)
     if data is None:
         return Recipe(table, render(_head(table, place) | content).encode(), kept, said, then)
     new = merge(data, content, source=source, chosen=_chooser(table, place))
     return Recipe(table, new, kept, said, then)
 
 
-def _flags(table: Distribution, flags: Mapping[str, str]) -> dict[str, str]:
+def _flags(table: Distribution, flags: Mapping[str, str], there: Mapping[str, str]) -> dict[str, str]:
+    """Put what is asked for over what the file has, and that over what is written where nobody says anything."""
+    told = {**there, **{name: value for name, value in flags.items() if name.startswith("--audit-")}}
     wanted = {_POLICY: table.policy_file}
-    if _LOG in flags or _WEBHOOK not in flags:
+    if _LOG in told or _WEBHOOK not in told:
         wanted[_LOG] = table.log_path
-        if flags.get(_LOG, table.log_path) != "-":
+        if told.get(_LOG, table.log_path) != "-":
             wanted |= _DEFAULTS
-    wanted |= {name: value for name, value in flags.items() if name.startswith("--audit-")}
+    wanted |= told
     if table.policy_fixed or not wanted[_POLICY].startswith("/"):
-        wanted[_POLICY] = table.policy_file
+        wanted[_POLICY] = there.get(_POLICY) or table.policy_file
     return wanted
 
 
-def _place(table: Distribution, data: bytes | None, source: str) -> Place:
-    """Choose the form in which the file is written."""
-    if data is None or not any(place.api_version for place in table.places):
+def _place(table: Distribution, data: bytes | None, kind: str, source: str) -> Place:
+    """Choose the form in which the file is written; `kind`: of the object of some API that it begins with."""
+    if data is None:
+        return table.places[0]
+    if not table.kind:
+        if kind:
+            raise DecklogError(f"{source}: its kind is {kind[:60]!r}: is it {table.title}?")
         return table.places[0]
     for document in _documents(data, source):
         if isinstance(document, dict) and document.get("kind") == table.kind:
+            if table.nodes and _is_shared(document):
+                raise DecklogError(
+                    f"{source}: several nodes are control planes, and kubeadm gives all of them the same flags: each "
+                    "needs extraMounts of its own for the policy and the log: add them by hand, as "
+                    f"'decklog enable --for {table.name}' prints them for one"
+                )
             for place in table.places:
                 if document.get("apiVersion") == place.api_version:
                     return place
@@ -115,6 +130,12 @@ def _place(table: Distribution, data: bytes | None, source: str) -> Place:
                 else f"{source}: its apiVersion is {str(document.get('apiVersion'))[:60]!r}, not {known}"
             )
     raise DecklogError(f"{source}: there is no document of kind {table.kind} in it: is it {table.title}?")
+
+
+def _is_shared(document: Mapping[str, Any]) -> bool:
+    nodes = document.get("nodes")
+    roles = [node.get("role") for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+    return roles.count("control-plane") > 1
 
 
 def _documents(data: bytes, source: str) -> list[Any]:
@@ -142,9 +163,9 @@ def _head(table: Distribution, place: Place) -> dict[str, Any]:
     return {"apiVersion": place.api_version, "kind": table.kind} if table.kind else {}
 
 
-def _content(table: Distribution, place: Place, flags: Mapping[str, str], policy: str) -> dict[str, Any]:
+def _content(table: Distribution, place: Place, flags: Mapping[str, str], policy: str, there: There) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    mounted = _mounts(flags) if place.mounts else ()
+    mounted = there.lacking(_mounts(flags)) if place.mounts else ()
     if table.policy_key:
         _put(content, table.policy_key, Whole(policy))
     flags = dict(flags)
@@ -204,7 +225,7 @@ def _kind(table: Distribution, flags: Mapping[str, str], policy: str) -> dict[st
     texts = []
     for version, form in (("kubeadm.k8s.io/v1beta3", Form.MAP), ("kubeadm.k8s.io/v1beta4", Form.NAMED)):
         place = Place(("apiServer", "extraArgs"), form, ("apiServer", "extraVolumes"))
-        body = {"apiVersion": version, "kind": "ClusterConfiguration"} | _content(table, place, flags, "")
+        body = {"apiVersion": version, "kind": "ClusterConfiguration"} | _content(table, place, flags, "", There())
         texts.append(render(body))
     node = {
         "role": "control-plane",
