@@ -103,3 +103,14 @@ def test_a_page_that_breaks_says_so_and_says_nothing_else(tmp_path: Path, caplog
     broken = door.look("/broken")
     assert (broken.status, "secret" in broken.text) == (500, False)
     assert "a page could not be made" in caplog.text
+
+
+def test_nothing_is_made_for_who_has_gone(tmp_path: Path) -> None:
+    """Whoever hangs up while others have their turn keeps nobody waiting."""
+    made: list[Asked] = []
+    page = Page("/slow", "refused.html", made.append, "Slow")
+    door = Door(Files([str(log(tmp_path / "audit.log", event()))]), pages=(page,))
+    assert door.look("/slow.json", gone=True).status == 503
+    assert made == []
+    assert door.look("/slow.json").status == 200
+    assert len(made) == 1

@@ -42,8 +42,9 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     tls: dict[str, Any] | None = None,
+    gone: bool = False,
 ) -> Answer:
-    """Send one request, with a Host of this machine unless told otherwise."""
+    """Send one request, with a Host of this machine unless told otherwise. `gone`: its sender has hung up."""
     path, _, query = target.partition("?")
     sent = {"host": "127.0.0.1:8080", **{name.lower(): value for name, value in (headers or {}).items()}}
     scope = {
@@ -63,6 +64,8 @@ async def ask(
     outbox: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
+        if gone:
+            return {"type": "http.disconnect"}
         if inbox:
             return inbox.pop()
         await asyncio.Event().wait()

@@ -136,7 +136,7 @@ class Pages:
     async def _sheet(self, request: Request) -> Response:
         try:
             asked = await self._asked(request, ())
-            name, lines = await self._in_turn(sheet, asked)
+            name, lines = await self._in_turn(request, sheet, asked)
         except DecklogError as error:
             refused = error if isinstance(error, RefusedError) else RefusedError(400, str(error))
             return self._refused(request, refused, is_twin=False)
@@ -156,7 +156,7 @@ class Pages:
         segments, is_twin = _segments(page, request)
         try:
             asked = await self._asked(request, segments)
-            value = await self._in_turn(page.make, asked)
+            value = await self._in_turn(request, page.make, asked)
         except RefusedError as error:
             answer = self._refused(request, error, is_twin=is_twin)
         except FieldError as error:
@@ -186,8 +186,8 @@ class Pages:
             settings=self._settings,
         )
 
-    async def _in_turn(self, make: Callable[[Asked], Any], asked: Asked) -> Any:
-        """Make a page's value in a thread, when its turn comes."""
+    async def _in_turn(self, request: Request, make: Callable[[Asked], Any], asked: Asked) -> Any:
+        """Make a page's value in a thread, when its turn comes; for who has gone meanwhile, nothing is made."""
         try:
             await asyncio.wait_for(self._turns.acquire(), limits.WAIT_S)
         except TimeoutError:
@@ -195,6 +195,8 @@ class Pages:
                 503, "Too many questions are being answered just now.", "Ask again in a moment."
             ) from None
         try:
+            if await request.is_disconnected():
+                raise RefusedError(503, "Nobody waits for this any more.")
             return await run_in_threadpool(make, asked)
         finally:
             self._turns.release()
