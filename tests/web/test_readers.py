@@ -152,3 +152,29 @@ def test_a_session_ends_with_the_name_in_the_token_file(tokens: Path, tmp_path: 
     tokens.write_text("another-token-of-bob,bob\n")
     os.utime(tokens, (1, 1))
     assert asyncio.run(ask(app, "/log", headers=session)).status == 401
+
+
+UNUSABLE: dict[str, tuple[str, str]] = {
+    "a quotation mark that would swallow the next line": (
+        f'{TOKEN},"alice\nanother-token-of-bob,bob\n',
+        "line 1: its quo",
+    ),
+    "a token of two": (f"# ours\n{TOKEN},alice\n\n{TOKEN},bob\n", "line 4: this token is there twice"),
+    "a name without a token": (f"{TOKEN},alice\n,bob\n", "line 2: the token is too short"),
+}
+
+
+@pytest.mark.parametrize(("text", "problem"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_a_line_of_a_token_file_that_cannot_be_read_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    """Nobody is left out, or taken for somebody else, because of a line that is written wrongly."""
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    with pytest.raises(DecklogError, match=problem):
+        Readers(str(path))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_token(tmp_path: Path) -> None:
+    """Editors that put one in front of a file lock nobody out."""
+    path = tmp_path / "tokens"
+    path.write_bytes(b"\xef\xbb\xbf" + f"{TOKEN},alice\n".encode())
+    assert Readers(str(path)).of_token(TOKEN) == "alice"

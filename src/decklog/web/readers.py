@@ -92,17 +92,29 @@ class Readers:
             raise DecklogError(
                 f"--token-file {path}: {error.strerror}: give a file with TOKEN,NAME on each line"
             ) from None
-        lines = [
-            line
-            for line in data.decode("utf-8", "replace").splitlines()
-            if line.strip() and not line.lstrip().startswith("#")
-        ]
         found: dict[bytes, str] = {}
-        for number, fields in enumerate(csv.reader(lines), start=1):
-            token, name = fields[0].strip(), fields[1].strip() if len(fields) > 1 else ""
-            if len(token) < SHORTEST:
-                raise DecklogError(f"--token-file {path}: the token of line {number} is too short: take 16 or more")
-            found[hashlib.sha256(token.encode()).digest()] = name or f"reader-{number}"
+        for place, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            try:
+                token, name = _fields(line)
+            except DecklogError as error:
+                raise DecklogError(f"--token-file {path}: line {place}: {error}") from None
+            digest = hashlib.sha256(token.encode()).digest()
+            if digest in found:
+                raise DecklogError(f"--token-file {path}: line {place}: this token is there twice: whose is it?")
+            found[digest] = name or f"reader-{len(found) + 1}"
         if not found or len(data) > _LIMIT:
             raise DecklogError(f"--token-file {path}: give a file with at least one token, and 64 KiB at most")
         self._seen, self._tokens = seen, found
+
+
+def _fields(line: str) -> tuple[str, str]:
+    """Read a line: token and name. Each stands alone, so that no quotation mark swallows those after it."""
+    try:
+        fields = [field.strip() for field in next(csv.reader([line], strict=True))]
+    except csv.Error:
+        raise DecklogError("its quotation marks do not match: write TOKEN,NAME") from None
+    if len(fields[0]) < SHORTEST:
+        raise DecklogError(f"the token is too short: take {SHORTEST} characters or more")
+    return fields[0], fields[1] if len(fields) > 1 else ""
