@@ -246,6 +246,16 @@ def test_waited_for_and_proved(tmp_path: Path, server: ScriptedServer) -> None:
     assert "cut short" not in again.err
 
 
+def test_what_is_written_and_cannot_be_proved_is_said_to_be_written(tmp_path: Path, server: ScriptedServer) -> None:
+    """A proof that fails for want of the container's output ends with 1: the manifest is not as it was."""
+    here = Node(tmp_path, server.port, server.authority.certificate_pem)
+    ran = here.run("--audit-policy-file", POLICY, "--audit-log-path=-", "--write", "--prove", "--timeout", "1s")
+    assert ran.code == 1, ran.err
+    assert "not proved" in ran.err
+    assert "written; the old one is" in ran.err
+    assert here.now != here.old
+
+
 def test_an_api_server_that_does_not_come_back_gets_its_old_manifest(tmp_path: Path, server: ScriptedServer) -> None:
     """When the time is up the old bytes are in place, and there is nothing to undo."""
     here = Node(tmp_path, server.port, server.authority.certificate_pem)
@@ -285,6 +295,25 @@ def test_killed_while_it_waits_the_old_manifest_comes_back(
     assert here.now == here.old
     assert b"the old one is back" in told
     assert here.undo().code == 2
+
+
+def test_without_a_name_it_is_the_manifest_of_the_node_at_root(here: Node) -> None:
+    """Where the node's file system is mounted elsewhere, its manifest is meant, not this machine's."""
+    told = run(*here.arguments("--audit-policy-file", POLICY, "--write"))
+    assert told.code == 0
+    assert here.now != here.old
+    here.manifest.unlink()
+    told = run(*here.arguments("--audit-policy-file", POLICY))
+    assert told.code == 2
+    assert "--for NAME" in told.err
+
+
+def test_a_proof_that_has_nowhere_to_look_is_refused_before_anything_is_written(here: Node) -> None:
+    """Exit code 2 says that the manifest is as it was, so what cannot be proved is told first."""
+    told = here.run("--audit-policy-file", POLICY, "--write", "--prove", "--store", here.root / "nothing")
+    assert told.code == 2
+    assert "nothing is not there" in told.err
+    assert here.now == here.old
 
 
 def test_a_wait_of_no_time_is_refused(here: Node) -> None:

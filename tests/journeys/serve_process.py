@@ -70,9 +70,9 @@ class Serving:
             return answer.status
 
     def create(self, name: str) -> int:
-        """Create a ConfigMap, through the gateway."""
+        """Create a ConfigMap through the gateway; its name is in the URI, too, hence in the events of all stages."""
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
-        return self.through_gateway("POST", "/api/v1/namespaces/default/configmaps", body)
+        return self.through_gateway("POST", f"/api/v1/namespaces/default/configmaps?fieldManager={name}", body)
 
     def post(self, body: bytes) -> int:
         """Post an EventList to the receiver, as kube-apiserver."""

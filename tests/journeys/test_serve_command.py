@@ -110,7 +110,10 @@ def test_a_policy_and_certificates_are_read_again(tmp_path: Path, upstream: Runn
 
 
 def test_nothing_that_was_answered_is_lost_when_the_tree_is_killed(tmp_path: Path, upstream: Running) -> None:
-    """kill -9 of every process at once, under load, three times; every door serves again on the same store."""
+    """kill -9 of every process at once, under load, three times; every door serves again on the same store.
+
+    Of an answered request the event of its receipt is there; that of its end may be on its way at the kill.
+    """
     answered: list[str] = []
     for life in range(3):
         with serving(tmp_path, upstream) as running:
