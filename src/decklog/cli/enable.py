@@ -213,7 +213,7 @@ def _enable(wanted: AuditWanted, asked: Asked) -> int:
     from decklog.enable.edit import MANIFESTS, plan  # noqa: PLC0415  # because: the same
     from decklog.enable.manifest import StaticPod  # noqa: PLC0415  # because: the same
 
-    asked = replace(asked, path=asked.path or MANIFEST)
+    asked = replace(asked, path=asked.path or _usual(asked.root))
     files = manifests(asked)
     data = _read(files, asked)
     pod = StaticPod.read(data, "<stdin>" if asked.path == STDIN else asked.path)
@@ -234,6 +234,17 @@ def _enable(wanted: AuditWanted, asked: Asked) -> int:
     if not edit.changes:
         _remind(files, asked.path, data)
     return _written(files, pod, report, asked) if edit.changes or asked.wait or asked.prove else report.unchanged()
+
+
+def _usual(root: Path) -> str:
+    """Give kubeadm's manifest on the node whose file system is at `root`. Raises DecklogError if there is none."""
+    path = root / MANIFEST.lstrip("/")
+    with suppress(PermissionError):  # who reads it is told so
+        if not path.exists() and not path.is_symlink():
+            raise DecklogError(
+                f"{path} is not there: name the manifest, or edit the distribution's own configuration with --for NAME"
+            )
+    return str(path)
 
 
 def _read(files: Manifests, asked: Asked) -> bytes:
@@ -280,6 +291,10 @@ def _written(files: Manifests, pod: StaticPod, report: Report, asked: Asked) -> 
     from decklog.enable.watchdog import Watchdog  # noqa: PLC0415  # because: the same
 
     edit, path = report.edit, Path(asked.path)
+    if asked.prove:
+        from decklog.enable.trial import refuse_blind  # noqa: PLC0415  # because: the same
+
+        refuse_blind(edit.edited, Path(asked.store) if asked.store else None)
     trial = _trial(pod, asked) if asked.wait or asked.prove else None
     record: Record | None = None
     watch = Watchdog(lambda: _put_back(files, path, edit.new)) if edit.changes and asked.wait else None
@@ -295,7 +310,7 @@ def _written(files: Manifests, pod: StaticPod, report: Report, asked: Asked) -> 
         if watch is not None:
             watch.decided()
     if trial is not None and asked.prove and not _proved(trial, report, asked):
-        report.end("", written=bool(edit.changes))
+        report.end(f"written; the old one is {report.backup}" if edit.changes else "", written=bool(edit.changes))
         return NOT_DONE
     report.end(
         f"written; the old one is {report.backup}" if edit.changes else "nothing has to change",
@@ -356,10 +371,17 @@ def _settle(files: Manifests, record: Record | None, path: Path) -> None:
 
 def _proved(trial: Trial, report: Report, asked: Asked) -> bool:
     from decklog.cli.waiting import status_line  # noqa: PLC0415  # because: the same
+    from decklog.enable.trial import Proved  # noqa: PLC0415  # because: the same
 
     store = Path(asked.store) if asked.store else None
-    with status_line() as show:
-        proved = trial.prove(report.edit.edited, asked.timeout_s, show, store)
+    try:
+        with status_line() as show:
+            proved = trial.prove(report.edit.edited, asked.timeout_s, show, store)
+    except DecklogError as error:
+        if not report.backup:
+            raise
+        # Exit code 2 would say that the manifest is as it was.
+        proved = Proved(found=False, text=f"the manifest is written, but not proved: {error}")
     report.proved(proved)
     return proved.found
 

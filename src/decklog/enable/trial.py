@@ -167,6 +167,7 @@ class Trial:
             ) from None
 
     def _open(self, pod: StaticPod, store: Path | None) -> Arrivals:
+        refuse_blind(pod, store)
         if store is not None:
             return StoreArrivals(store, self._disk)
         path = pod.value("--audit-log-path")
@@ -175,8 +176,6 @@ class Trial:
             if output is None:
                 raise DecklogError("the log goes to the container's output, and none is in /var/log/pods")
             return LogArrivals(output, f"the container's output {output}", framed=True)
-        if not path:
-            raise DecklogError("events go to a webhook only: give --store DIR of the receiver that takes them")
         place = on_host(pod, path, self._root)
         if place is None:
             raise DecklogError(f"{pod.path}: no hostPath volume leads to the log {path}: it cannot be read from here")
@@ -204,6 +203,14 @@ class Trial:
                     return Proved(found=False, text=_missing(request, answer, arrivals.says, timeout_s))
                 tell(f"looking for the event of {request} in {arrivals.says}, {took:.0f} s of {timeout_s:.0f}")
                 await asyncio.sleep(_LOOK_S)
+
+
+def refuse_blind(pod: StaticPod, store: Path | None) -> None:
+    """Refuse a proof that has nowhere to look, which is known before anything is written. Raises DecklogError."""
+    if store is not None and not store.is_dir():
+        raise DecklogError(f"the store {store} is not there: give the directory of the receiver's store")
+    if store is None and not pod.value("--audit-log-path"):
+        raise DecklogError("events go to a webhook only: give --store DIR of the receiver that takes them")
 
 
 def begin(
