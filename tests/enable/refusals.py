@@ -27,6 +27,8 @@ REFUSALS = {
     "an ellipsis": Refusal(pod(RUNS + "- --v=2\n…\nimage: x"), 9, "something was left out"),
     "a tab": Refusal(pod(RUNS + "\t- --v=2"), 8, "tab"),
     "a tab before a key": Refusal(HEAD + "spec:\n\tcontainers: []\n", 5, "tab"),
+    "a tab behind a key": Refusal(pod("name:\tkube-apiserver\n" + RUNS + "- --v=2"), 6, "tab"),
+    "a tab behind a dash": Refusal(pod(RUNS + "-\t--v=2"), 8, "tab"),
     "an alias": Refusal(
         HEAD + "x: &c\n- kube-apiserver\n- --v=2\nspec:\n  containers:\n  - command: *c\n", 9, "the alias *c"
     ),

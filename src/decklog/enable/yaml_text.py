@@ -7,6 +7,7 @@ characters of `YamlText.text`, which is the file without its byte order mark. `y
 |---|---|---|
 | a key that stands twice, where it is asked for | refused, with both lines | there the last one wins, in silence |
 | a line of nothing but dots | refused, with its line | tutorials leave lines out so; in YAML a document ends |
+| a tab between a key or a dash and its value | refused, with its line | readers of YAML differ about it |
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 BOM: Final = "\ufeff"
 _DOTS: Final = re.compile(r"^[ \t]*(?:- +)?(\.{3,}|…)[ \t]*\r?$", re.MULTILINE)
+_TAB: Final = re.compile(r"(?:(?<=[:?-])|(?<=[:?-] )|^)[ ]*(\t)[ \t]*[^\s#]", re.MULTILINE)
 _DOCUMENT_END: Final = re.compile(r"\.\.\.[ \t]*\r?")
 _BREAK: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
@@ -70,6 +72,7 @@ class YamlText:
         except Unreadable as error:
             raise _conflict(self, error) from None
         _refuse_dots(self, self.root)
+        _refuse_tabs(self, self.root)
         self._repeated = {id(node.target) for node in _walk(self.root) if node.kind == "alias"}
 
     def conflict(self, line: int, what: str, do: str) -> Conflict:
@@ -144,6 +147,25 @@ def _refuse_dots(text: YamlText, root: Raw | None) -> None:
             f"a line of nothing but {found[1]!r}: this is no YAML, here something was left out",
             "put in what belongs there, or remove the line",
         )
+
+
+def _refuse_tabs(text: YamlText, root: Raw) -> None:
+    """Refuse a tab that parts what YAML wants parted by spaces; in JSON, texts and comments tabs are at home."""
+    if text.text.lstrip().startswith(("{", "[")):
+        return
+    written = sorted((node.start, node.end) for node in _walk(root) if node.kind == "scalar")
+    for found in _TAB.finditer(text.text, 0, root.end or len(text.text)):
+        start = found.start(1)
+        if _is_inside(written, start) or _is_comment(text.text, start, written):
+            continue
+        line = len(_BREAK.findall(text.text, 0, start)) + 1
+        raise text.conflict(line, "a tab stands where YAML wants spaces", "put spaces in its place")
+
+
+def _is_comment(text: str, offset: int, written: list[tuple[int, int]]) -> bool:
+    begin = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
+    signs = (place for place in range(begin, offset) if text[place] == "#")
+    return any((place == begin or text[place - 1] in " \t") and not _is_inside(written, place) for place in signs)
 
 
 def _parses(text: str) -> bool:
