@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 INTERRUPTED: Final = 130
+_QUERY_INTERRUPTED: Final = "Query interrupted"
+"""How DuckDB says that Ctrl-C came while it was busy on the main thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,10 @@ class Helm(click.Group):
         except BrokenPipeError:
             _let_go_of_stdout()
             ctx.exit(0)
+        except RuntimeError as error:
+            if str(error) == _QUERY_INTERRUPTED:
+                raise KeyboardInterrupt from error
+            raise
         return result
 
     def main(
