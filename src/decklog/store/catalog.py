@@ -348,16 +348,24 @@ def _hint(error: sqlite3.Error) -> str:
 def _open(path: Path, *, write: bool) -> sqlite3.Connection:
     try:
         if write:
-            database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")  # a transaction is on the device before a file is removed
-            database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-            path.chmod(0o600)
-            return database
+            return _open_to_write(path)
         return _open_to_read(path)
     except sqlite3.Error as error:
         why = _hint(error) or ": is it a store that you may read?"
         raise DecklogError(f"the catalog {path} cannot be opened: {error}{why}") from error
+
+
+def _open_to_write(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")  # a transaction is on the device before a file is removed
+        database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        path.chmod(0o600)
+    except BaseException:
+        database.close()  # on a full disk, say: what is left open keeps the file system busy
+        raise
+    return database
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
@@ -377,6 +385,9 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
             log = path.with_name(f"{path.name}-wal")  # what stands there alone, an unchanging file would lack
             if mode != "mode=ro" or (log.exists() and log.stat().st_size):
                 raise
+        except BaseException:
+            database.close()
+            raise
         else:
             return database
     raise AssertionError
