@@ -121,6 +121,10 @@ class Data(Protocol):
         """Put several questions at once, where that is quicker; give their answers in the same order."""
         ...
 
+    def newest(self, deadline: Deadline, cluster: str | None = None) -> str | None:
+        """Give the time (MicroTime) at which the newest request came; None: there is none that has one."""
+        ...
+
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
         """Give the events of stages from a time (MicroTime) on, as they were written."""
         ...

@@ -26,7 +26,7 @@ from decklog.sources.follow import Follower
 from decklog.sources.places import find
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
-from decklog.web import links
+from decklog.web import lately, links
 from decklog.web.asking import RefusedError
 from decklog.web.data import Covered, Facet, Look, Uses, Wanted
 from decklog.web.limits import HELD_REQUESTS, TooBroadError
@@ -155,10 +155,30 @@ class Files:
         """Put one question after the other: Python reads one log at a time."""
         return [call() for call in calls]
 
+    def newest(self, deadline: Deadline, cluster: str | None = None) -> str | None:
+        """Look at the end of the log; where that does not tell, at all of it."""
+        if (path := self._alone()) is not None:
+            with path.open("rb") as file:
+                event = lately.last_event(file)
+            if event is not None and event.request_received_timestamp:
+                return event.request_received_timestamp
+        rows = self.look(Wanted(cluster=cluster), deadline, limit=1, around=False).rows
+        return rows[0].time if rows else None
+
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
-        """Read what was written from a time on."""
+        """Read what was written from a time on; of a plain log only its end, if the time is not before it."""
+        if (path := self._alone()) is not None:
+            with path.open("rb") as file:
+                if offset := lately.offset_since(file, since):
+                    yield from since_time(deadline.over(lately.records_from(file, str(path), offset)), since)
+                    return
         places = find(self._files, BytesIO(), rotated=self._rotated)
-        return since_time(_closing(deadline.over(read(places, Coverage())), places), since)
+        yield from since_time(_closing(deadline.over(read(places, Coverage())), places), since)
+
+    def _alone(self) -> Path | None:
+        """Give the file, if one is named that is there."""
+        path = Path(self._files[0])
+        return path if len(self._files) == 1 and path.is_file() else None
 
     def follow(self, wait: Callable[[float], object], stopped: Callable[[], bool]) -> Iterator[Sequence[Record]]:
         """Follow the log, if it is one."""

@@ -21,7 +21,7 @@ from decklog.audit.query import Query
 from decklog.errors import DecklogError
 from decklog.sources.record import Coverage
 from decklog.store.view import READING, view
-from decklog.web.data import Facet, Look, Uses
+from decklog.web.data import Facet, Look, Uses, Wanted
 from decklog.web.limits import AT_ONCE, HELD_REQUESTS, TooBroadError
 from decklog.web.remembering import MOST, Remembered
 from decklog.web.scanned import BARS, SHOWN_VALUES, covered_of, facet_of, since_time
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from decklog.ask.requests import Request
     from decklog.disk import Disk
     from decklog.sources.record import Record
-    from decklog.web.data import Wanted
     from decklog.web.limits import Deadline
 
 T = TypeVar("T")
@@ -169,6 +168,11 @@ class Stored:
         """Put the questions side by side: DuckDB leaves Python alone meanwhile."""
         waiting = [self._together.submit(call) for call in calls]
         return [one.result() for one in waiting]
+
+    def newest(self, deadline: Deadline, cluster: str | None = None) -> str | None:
+        """Ask for one row."""
+        rows = self.look(Wanted(cluster=cluster), deadline, limit=1, around=False).rows
+        return rows[0].time if rows else None
 
     def lines(self, since: str, deadline: Deadline) -> Iterator[bytes]:
         """Read what was written from a time on."""

@@ -20,7 +20,6 @@ from decklog.policy.replay import Replay
 from decklog.policy.request_text import caller, read_request
 from decklog.web import links
 from decklog.web.asking import Asked, Page
-from decklog.web.data import Wanted
 
 if TYPE_CHECKING:
     from decklog.policy.lint import Report as Checked
@@ -275,12 +274,12 @@ def _replayed(asked_for: Asked, loaded: Loaded | None, problems: dict[str, str])
     if minutes is None:
         problems["span"] = f"choose one of {listed([value for value, _, _ in SPANS])}"
         return None
-    newest = asked_for.data.look(Wanted(), asked_for.deadline, limit=1, around=False).rows
-    if not newest or not newest[0].time:
+    newest = asked_for.data.newest(asked_for.deadline)
+    if newest is None:
         problems["span"] = "the log has no events yet: there is nothing to replay"
         return None
     run = Replay(decide_by(loaded.policy), [rule.level for rule in loaded.policy.rules])
-    run.extend(asked_for.data.lines(_earlier(newest[0].time, minutes), asked_for.deadline))
+    run.extend(asked_for.data.lines(_earlier(newest, minutes), asked_for.deadline))
     return _report(run.report(), loaded)
 
 

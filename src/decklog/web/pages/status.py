@@ -11,13 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from decklog.disk import Disk
 from decklog.errors import DecklogError
 from decklog.store.inspection import gaps, stats
 from decklog.web.asking import Asked, Page
-from decklog.web.data import Wanted
 from decklog.web.scraping import Count, DoorCounts, counts_of
 
 if TYPE_CHECKING:
@@ -112,7 +111,6 @@ class StatusPage(Struct, frozen=True, rename="camel"):
     certificates: tuple[Certificate, ...]
     warnings: tuple[str, ...]
     """What somebody should see to, the gravest first."""
-    unreadable: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def losses(self) -> tuple[tuple[str, Count], ...]:
@@ -176,7 +174,7 @@ def _ends(days: int | None) -> str:
 
 def _files(asked: Asked) -> Iterator[Source]:
     arguments = asked.data.arguments
-    newest = _newest(asked, None)
+    newest = asked.data.newest(asked.deadline)
     paths = [word for flag, word in pairwise(arguments) if flag == "-f"]
     for path in paths:
         try:
@@ -188,13 +186,8 @@ def _files(asked: Asked) -> Iterator[Source]:
 
 def _clusters(asked: Asked, figures: Figures) -> Iterator[Source]:
     for cluster, events in sorted(figures.clusters.items()):
-        newest = _newest(asked, cluster)
+        newest = asked.data.newest(asked.deadline, cluster)
         yield Source(cluster or "the only cluster", events, None, newest, _lag(asked, newest))
-
-
-def _newest(asked: Asked, cluster: str | None) -> str | None:
-    rows = asked.data.look(Wanted(cluster=cluster), asked.deadline, limit=1, around=False).rows
-    return rows[0].time if rows else None
 
 
 def _lag(asked: Asked, time: str | None) -> float | None:
