@@ -5,7 +5,6 @@ Options become a policy, a backend and a door; nothing else knows more than one 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -44,7 +43,7 @@ from decklog.sandbox.app import NOTICE, Sandbox
 from decklog.sandbox.identities import accounts, issue
 from decklog.store.journal import Item, Journal, identity_of
 from decklog.store.writer_files import JOURNAL
-from decklog.store.writers import keep_turning, writer_name
+from decklog.store.writers import OUTLIVED_S, turning, writer_name
 
 if TYPE_CHECKING:
     import signal
@@ -132,17 +131,12 @@ async def _journal(options: KeptOptions) -> AsyncIterator[Keep]:
     """Open the journal of one writer, and hand out what stores lines in it."""
     cluster = options.cluster
     folder = Path(options.store) / JOURNAL / (options.writer or writer_name("gateway", cluster))
-    async with Journal(folder, Disk(), cluster=cluster) as journal:
+    async with Journal(folder, Disk(), cluster=cluster, lock_wait_s=OUTLIVED_S) as journal, turning(journal):
 
         async def keep(lines: Sequence[bytes]) -> object:
             return await journal.append([Item(line, identity_of(cluster, line)) for line in lines])
 
-        turning = asyncio.create_task(keep_turning(journal))
-        try:
-            yield keep
-        finally:
-            turning.cancel()
-            await asyncio.wait([turning])
+        yield keep
 
 
 def _wrapped(

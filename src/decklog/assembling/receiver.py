@@ -29,7 +29,7 @@ from decklog.receiving.server import Receiver
 from decklog.store.journal import Item, Journal, identity_of
 from decklog.store.quarantine import BODY, QUARANTINE, Quarantine
 from decklog.store.writer_files import JOURNAL
-from decklog.store.writers import keep_turning, writer_name
+from decklog.store.writers import OUTLIVED_S, turning, writer_name
 
 if TYPE_CHECKING:
     import signal
@@ -115,7 +115,7 @@ class ReceiverWorker:
         """Serve until the worker is stopped; then everything that was acknowledged is on the disk, as before."""
         options, cluster = self._settings.receiver, self._cluster
         name = f"{writer_name(self.DOOR, cluster)}-{self._worker.number}"
-        journal = Journal(self._store / JOURNAL / name, self._disk, cluster=cluster)
+        journal = Journal(self._store / JOURNAL / name, self._disk, cluster=cluster, lock_wait_s=OUTLIVED_S)
         quarantine = Quarantine(self._store / QUARANTINE / name, self._disk)
         space = Space(
             quarantine.folder,
@@ -141,18 +141,17 @@ class ReceiverWorker:
             )
             await self._receiver.start()
             await self._receiver.listen(self._worker.listener, self._context())
-            beside = [asyncio.create_task(keep_turning(journal))]
-            if self._worker.number == 1:
-                beside.append(asyncio.create_task(self._adopt()))
+            await stack.enter_async_context(turning(journal))
+            adopting = asyncio.create_task(self._adopt()) if self._worker.number == 1 else None
             self._worker.stats = lambda: snapshot(self._counters)
             self._worker.problems = self._receiver.problems
             self._worker.on_message = self._told
             self._worker.ready()
             await self._worker.stopped()
             await self._receiver.drain(GRACE_S)
-            for task in beside:
-                task.cancel()
-            await asyncio.wait(beside)
+            if adopting is not None:
+                adopting.cancel()
+                await asyncio.wait([adopting])
 
     def _context(self) -> ssl.SSLContext | None:
         return self._material.context() if self._material is not None else None

@@ -17,6 +17,7 @@ from decklog.errors import DecklogError
 from decklog.store.journal import Item, Journal, identity_of
 from decklog.store.view import READING
 from decklog.store.writer_files import JOURNAL
+from decklog.store.writers import turning
 from decklog.web.app import Pages
 from decklog.web.guard import LOCAL, Access, OneTime
 from decklog.web.options import ADDRESS, WebListenerOptions, WebOptions, is_loopback
@@ -175,7 +176,7 @@ class WebDoor:
         for number in range(1, MOST_DOORS + 1):
             with contextlib.suppress(DecklogError):
                 journal = await stack.enter_async_context(
-                    Journal(folder / f"reading-{number}", self._disk, cluster=READING)
+                    Journal(folder / f"reading-{number}", self._disk, cluster=READING, lock_wait_s=0)
                 )
                 break
         if journal is None:
@@ -184,6 +185,7 @@ class WebDoor:
                 "--record-reading=false"
             )
         opened = journal
+        await stack.enter_async_context(turning(opened))
 
         async def keep(lines: Sequence[bytes]) -> object:
             return await opened.append([Item(line, identity_of(READING, line)) for line in lines])

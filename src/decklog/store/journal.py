@@ -96,7 +96,8 @@ class _Group:
 class Journal:
     """One writer's journal in `folder`, for events of one `cluster`. For one event loop.
 
-    `recent` is the memory for doubles, its own. `clock` gives seconds since 1970.
+    `recent` is the memory for doubles, its own. `clock` gives seconds since 1970. `lock_wait_s` is how long another
+    process may take to let go of the folder.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Journal:
         segment_age_s: float = SEGMENT_AGE_S,
         clock: Callable[[], float] = time.time,
         recent: Recent | None = None,
+        lock_wait_s: float = writer_files.LOCK_WAIT_S,
     ) -> None:
         self.folder = folder
         self.cluster = cluster
@@ -125,6 +127,7 @@ class Journal:
         self._unfinished: set[Path] = set()
         """Closed segments that are to be repaired before anybody may seal them."""
         self._lock = -1
+        self._lock_wait_s = lock_wait_s
         self._waiting: list[_Batch] = []
         self._came: asyncio.Future[None] | None = None
         """Set when a batch comes, if somebody waits for one."""
@@ -202,7 +205,7 @@ class Journal:
     def _begin(self) -> None:
         try:
             writer_files.make_folder(self._disk, self.folder)
-            self._lock = writer_files.take_lock(self._disk, self.folder)
+            self._lock = writer_files.take_lock(self._disk, self.folder, self._lock_wait_s)
             writer_files.claim(self._disk, self.folder, self.cluster)
             left = writer_files.numbers(self._disk, self.folder)
             self._number = left[-1] if left else 0

@@ -33,6 +33,7 @@ TORN: Final = ".torn"
 CLUSTER: Final = "cluster"
 LOCK: Final = "lock"
 LOCK_WAIT_S: Final = 1.0
+"""Maintenance looks for a moment whether a journal has an owner."""
 _LOCK_AGAIN_S: Final = 0.02
 _DIGITS: Final = 10
 _CHUNK: Final = 1 << 20
@@ -91,15 +92,17 @@ def make_folder(disk: Disk, folder: Path) -> None:
                 disk.sync_dir(parent)
 
 
-def take_lock(disk: Disk, folder: Path) -> int:
-    """Take the folder for this process; gives what to close. Raises DecklogError if another one has it.
-
-    Waits a moment: maintenance may be looking whether the journal has an owner.
-    """
-    deadline = time.monotonic() + LOCK_WAIT_S
+def take_lock(disk: Disk, folder: Path, wait_s: float = LOCK_WAIT_S) -> int:
+    """Take the folder for this process; gives what to close. Raises DecklogError if another one has it for `wait_s`."""
+    began = time.monotonic()
+    told = False
     while (fd := try_lock(disk, folder)) is None:
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s >= wait_s:
             raise DecklogError(f"the journal {folder} is in use by another process: give each its own")
+        if waited_s > LOCK_WAIT_S and not told:
+            told = True
+            logger.warning("journal: %s is in use by another process: waiting for its end", folder)
         time.sleep(_LOCK_AGAIN_S)
     return fd
 

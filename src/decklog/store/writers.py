@@ -6,11 +6,17 @@ import asyncio
 import hashlib
 import logging
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from decklog.store.journal import Journal
 
+OUTLIVED_S: Final = 8.0
+"""How long a door waits for its journal: one that was killed may hold the lock until a sync of its own returns, and
+workers of a supervisor that was killed until they have stopped. Less than what a supervisor lets its workers take."""
 LOOK_EVERY_S: Final = 5.0
 """How often a journal is asked whether it is old enough to turn."""
 _ODD: Final = re.compile(r"[^a-z0-9-]+")
@@ -26,8 +32,18 @@ def writer_name(door: str, cluster: str) -> str:
     return f"{door}-{_ODD.sub('-', cluster.lower())[:40].strip('-')}-{digest}"
 
 
-async def keep_turning(journal: Journal) -> None:
-    """Let a journal end its segment when it is old, until this is cancelled."""
+@asynccontextmanager
+async def turning(journal: Journal) -> AsyncIterator[None]:
+    """Let a journal end its segment when it is old, as long as the block runs."""
+    task = asyncio.create_task(_keep_turning(journal))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _keep_turning(journal: Journal) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
