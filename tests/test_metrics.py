@@ -19,6 +19,8 @@ def counters(draw: st.DrawFn) -> AuditCounters:
     found.level_total.update(draw(st.dictionaries(st.sampled_from(Level), COUNTS)))
     found.receiver.events, found.receiver.store_seconds = draw(COUNTS), float(draw(st.integers(0, 1 << 20)))
     found.receiver.refused.update(draw(st.dictionaries(st.sampled_from(["too-large", "malformed"]), COUNTS)))
+    found.upkeep.update(draw(st.dictionaries(st.sampled_from(["done", "incomplete", "failed"]), COUNTS)))
+    found.retention_deleted = draw(COUNTS)
     for name in draw(st.sets(NAMES)):
         book = found.account(name)
         book.delivered, book.queued, book.in_flight, book.spooled, book.parked = (draw(COUNTS) for _ in range(5))

@@ -103,6 +103,13 @@ class AuditCounters:
 
     receiver: ReceiverCounters = field(default_factory=ReceiverCounters)
 
+    upkeep: Counter[str] = field(default_factory=Counter)
+    """Times that a store was looked after, by the outcome: ``done``, ``failed``, and ``incomplete`` where something
+    damaged was left as it is."""
+
+    retention_deleted: int = 0
+    """Events that were deleted because the retention says so."""
+
     def account(self, backend: str) -> Account:
         """Give the book of a backend, new if there is none yet."""
         return self.accounts.setdefault(backend, Account())
@@ -115,7 +122,9 @@ def merged(parts: Iterable[AuditCounters]) -> AuditCounters:
     for part in parts:
         total.event_total += part.event_total
         total.requests_rejected_total += part.requests_rejected_total
+        total.retention_deleted += part.retention_deleted
         total.error_total.update(part.error_total)
+        total.upkeep.update(part.upkeep)
         total.refused_connections.update(part.refused_connections)
         levels.update(part.level_total)
         for column in _RECEIVED:
@@ -152,6 +161,8 @@ def snapshot(counters: AuditCounters) -> dict[str, Any]:
             **{column: getattr(counters.receiver, column) for column in _RECEIVED},
             "refused": dict(counters.receiver.refused),
         },
+        "upkeep": dict(counters.upkeep),
+        "retention_deleted": counters.retention_deleted,
     }
 
 
@@ -173,6 +184,7 @@ def restored(values: Mapping[str, Any]) -> AuditCounters:
             "refused_connections": refused,
             "accounts": accounts,
             "receiver": received,
+            "upkeep": Counter(values["upkeep"]),
         }
     )
 
@@ -279,6 +291,21 @@ def families(counters: AuditCounters) -> tuple[Family, ...]:
             "Bodies and connections that a receiver did not take, by the reason.",
             ("reason",),
             tuple(((reason,), count) for reason, count in sorted(counters.receiver.refused.items())),
+        ),
+        Family(
+            "decklog_store_upkeep_rounds_total",
+            "counter",
+            "Times that a store was sealed, compacted and cleared of what is too old, by the outcome: done, incomplete "
+            "(what is damaged is left as it is), failed.",
+            ("outcome",),
+            tuple(((outcome,), count) for outcome, count in sorted(counters.upkeep.items())),
+        ),
+        Family(
+            "decklog_store_retention_deleted_events_total",
+            "counter",
+            "Events that the upkeep has deleted because the retention says so.",
+            (),
+            (((), counters.retention_deleted),),
         ),
         Family(
             "decklog_certificate_expiry_timestamp_seconds",

@@ -76,6 +76,7 @@ def test_what_comes_through_any_door_is_found(tmp_path: Path, upstream: Running)
         assert 'certificate="gateway-listener"' in metrics
         assert 'certificate="receive-client-ca"' in metrics
         until((tmp_path / "store" / "catalog.db").exists)
+        until(lambda: 'decklog_store_upkeep_rounds_total{outcome="done"}' in running.read("/metrics")[1])
         children = running.children()
         assert len(children) == 5  # two of the gateway, one of each other door, and the upkeep
         begun = time.monotonic()

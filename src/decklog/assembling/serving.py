@@ -16,15 +16,18 @@ from decklog.assembling.receiver import StoreReceiver
 from decklog.assembling.upkeep import retention_rules, round_of
 from decklog.disk import Disk
 from decklog.errors import DecklogError
+from decklog.metrics import bequeathed, snapshot
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
     from decklog.assembling.doors import Door
+    from decklog.assembling.upkeep import Round
     from decklog.assembling.web import WebDoor, WebSettings
     from decklog.crew import Crew
     from decklog.health import HealthOptions
+    from decklog.metrics import AuditCounters
     from decklog.store.options import UpkeepOptions
     from decklog.store.retention import Rules
     from decklog.worker import Worker
@@ -84,41 +87,49 @@ class Upkeep:
 
     async def work(self, worker: Worker) -> None:
         """Do a round every so often. A stop does not wait for one: what it leaves, the next one finishes."""
+        counters = bequeathed(worker.inherited)
+        worker.stats = lambda: snapshot(counters)
         worker.ready()
         stopped = asyncio.ensure_future(worker.stopped())
         while not stopped.done():
             await asyncio.wait([stopped], timeout=self._options.every_s)
             if not stopped.done():
-                await asyncio.wait([stopped, self._round()], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([stopped, self._round(counters)], return_when=asyncio.FIRST_COMPLETED)
 
-    def _round(self) -> asyncio.Future[None]:
+    def _round(self, counters: AuditCounters) -> asyncio.Future[None]:
         """Do it in a thread that nobody waits for at the end of the process."""
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
 
-        def end() -> None:
+        def end(rounds: Sequence[Round | None]) -> None:
+            for each in rounds:
+                _count(each, counters)
             if not over.done():
                 over.set_result(None)
 
         def work() -> None:
-            for store in self._stores:
-                self._look_after(store)
+            rounds = [self._look_after(store) for store in self._stores]
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and the process will
-                loop.call_soon_threadsafe(end)
+                loop.call_soon_threadsafe(end, rounds)
 
         threading.Thread(target=work, name="upkeep", daemon=True).start()
         return over
 
-    def _look_after(self, store: Path) -> None:
+    def _look_after(self, store: Path) -> Round | None:
+        """Do one store's round, and tell of it; None: it failed."""
         try:
-            gone = round_of(store, Disk(), self._rules())
+            done = round_of(store, Disk(), self._rules())
         except (OSError, DecklogError) as error:
             logger.warning("the upkeep of %s: %s: it is tried again later", store, error)
         except Exception:
             logger.exception("the upkeep of %s failed: it is tried again later", store)
         else:
-            if gone:
-                logger.warning("the upkeep of %s has deleted %d events by the retention", store, gone)
+            for left in done.left:
+                logger.warning("the upkeep of %s has left as it is what it could not take: %s", store, left)
+            if done.deleted:
+                logger.warning("the upkeep of %s has deleted %d events by the retention", store, done.deleted)
+            return done
+        return None
 
     def _rules(self) -> Rules | None:
         options = self._options
@@ -136,6 +147,14 @@ class Upkeep:
 
     def hung_up(self, crew: Crew) -> None:
         """Nothing is read again: the retention is, at each round."""
+
+
+def _count(done: Round | None, counters: AuditCounters) -> None:
+    if done is None:
+        counters.upkeep["failed"] += 1
+    else:
+        counters.upkeep["incomplete" if done.left else "done"] += 1
+        counters.retention_deleted += done.deleted
 
 
 DOORS: Final[dict[str, Callable[[Any, Callable[[str], None]], Door]]] = {

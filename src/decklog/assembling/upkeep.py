@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from decklog.disk import Disk
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     from decklog.store.parquet import Engine
     from decklog.store.retention import Rules
     from decklog.store.segment import Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round did."""
+
+    deleted: int
+    """Events that went by the rules."""
+    left: tuple[str, ...]
+    """What could not be sealed or compacted, and why."""
 
 
 def make_store(path: Path) -> None:
@@ -68,12 +79,13 @@ def retention_rules(path: str | None, max_bytes: int | None = None, *, believe_c
     return Rules(loaded.keep, loaded.digest, max_bytes, believe_clock)
 
 
-def round_of(store: Path, disk: Disk, rules: Rules | None = None, *, clock: Callable[[], float] = time.time) -> int:
-    """Do a whole round; with `rules`, delete by them; gives how many events went. Raises OSError, DecklogError."""
+def round_of(store: Path, disk: Disk, rules: Rules | None = None, *, clock: Callable[[], float] = time.time) -> Round:
+    """Do a whole round; with `rules`, delete by them. Raises OSError, DecklogError."""
     from decklog.store import retention  # noqa: PLC0415  # because: the same
 
     with maintaining(store, disk, clock=clock) as (work, ready):
-        seal_and_compact(work, ready)
+        sealed, compacted, _ = seal_and_compact(work, ready)
+        left = (*sealed.left, *compacted.left)
         if rules is None:
-            return 0
-        return retention.carry_out(work, ready, retention.plan(work, ready, rules), rules)
+            return Round(0, left)
+        return Round(retention.carry_out(work, ready, retention.plan(work, ready, rules), rules), left)
