@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from decklog import certificates
 from decklog.errors import DecklogError
-from decklog.kubeconfig import ClusterAccess, Context, ExecPlugin, contexts, load
+from decklog.kubeconfig import ClusterAccess, Context, ExecPlugin, contexts, load, named_files
 
 SERVER = "https://audit.example:8443/events"
 
@@ -371,6 +371,27 @@ def test_the_files_that_were_read_are_told(tmp_path: Path) -> None:
         {"client-certificate": "tls.crt", "client-key": "tls.key", "tokenFile": "token"},
     )
     assert load(path).files == tuple(str(tmp_path / name) for name in ("webhook.yaml", "tls.crt", "tls.key"))
+
+
+def test_the_files_that_it_names_for_somebody_else_are_not_looked_at(tmp_path: Path) -> None:
+    """Those of the current context, as they are seen where it is read: data beside a name is no file."""
+    path = kubeconfig(
+        tmp_path,
+        {"certificate-authority": "pki/gone.crt", "proxy-url": "http://p"},
+        {"client-certificate": "/pki/c.crt", "client-key": "../c.key", "tokenFile": "t", "exec": {"command": "x"}},
+        clusters=[
+            {"name": "receiver", "cluster": {"server": SERVER, "certificate-authority": "pki/gone.crt"}},
+            {"name": "another", "cluster": {"server": SERVER, "certificate-authority": "another.crt"}},
+        ],
+    )
+    named = ("/etc/k/pki/gone.crt", "/pki/c.crt", "/etc/c.key", "/etc/k/t")
+    assert named_files(path, "/etc/k/webhook.yaml") == named
+    inline = kubeconfig(tmp_path, {"certificate-authority": "x", "certificate-authority-data": encoded("CA")})
+    assert named_files(inline, "/etc/k/webhook.yaml") == ()
+    with pytest.raises(OSError, match="nowhere"):
+        named_files(tmp_path / "nowhere", "/etc/k/webhook.yaml")
+    with pytest.raises(DecklogError, match=r"/etc/k/webhook\.yaml.*no server"):
+        named_files(kubeconfig(tmp_path, clusters=[]), "/etc/k/webhook.yaml")
 
 
 def test_a_context_may_leave_the_certificate_out() -> None:

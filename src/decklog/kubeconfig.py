@@ -144,13 +144,30 @@ def contexts(path: str | Path, context: str = "") -> tuple[Context, ...]:
     return _reader(path).contexts(context)
 
 
+def named_files(file: Path, path: str) -> tuple[str, ...]:
+    """Name the files that a kubeconfig's current context names: certificates, key, token. None of those is looked at.
+
+    For a kubeconfig that somebody reads at `path`, elsewhere than here: in a container. A relative name is relative to
+    that. Raises OSError where `file` cannot be read, and DecklogError for what is no kubeconfig, or names no server.
+    """
+    return _Reader(Path(path), _parsed(Path(path), _read(file))).named_files()
+
+
 def _reader(path: str | Path) -> _Reader:
     file = Path(path)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(_LIMIT + 1)
+        data = _read(file)
     except OSError as error:
         raise DecklogError(f"cannot read the kubeconfig {file}: {error.strerror}: give another file") from error
+    return _Reader(file, _parsed(file, data))
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(_LIMIT + 1)
+
+
+def _parsed(file: Path, data: bytes) -> dict[str, Any]:
     if len(data) > _LIMIT:
         raise DecklogError(f"{file} is larger than {_LIMIT} bytes: is it a kubeconfig?")
     try:
@@ -165,7 +182,7 @@ def _reader(path: str | Path) -> _Reader:
         )
     if not isinstance(config, dict):
         raise DecklogError(f"{file}: a kubeconfig is a mapping with clusters, users and contexts")
-    return _Reader(file, config)
+    return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +217,15 @@ class _Reader:
         found = [self._context(name) for name in self._names("contexts")]
         others = {entry.name: entry for entry in found if entry.cluster == chosen.cluster and entry != chosen}
         return (chosen, *others.values()) if chosen.name else tuple(others.values())
+
+    def named_files(self) -> tuple[str, ...]:
+        chosen = self._context("")
+        cluster = self._entry("clusters", "cluster", chosen.cluster) or {}
+        user = self._entry("users", "user", chosen.user) or {}
+        self._server(str(cluster.get("server") or ""))
+        materials = (cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key")
+        token = [str(self._beside(str(user["tokenFile"])))] if user.get("tokenFile") else []
+        return tuple(dict.fromkeys(os.path.normpath(each) for each in (*self._files(*materials)[1:], *token)))
 
     def _context(self, name: str) -> Context:
         """Find a context, or the current one. No current-context is a context without names, as in client-go."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,7 @@ from enable.refusals import REFUSALS, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 CASES = {**FLAG, **MOUNT}
 
@@ -125,6 +128,41 @@ def test_json_stays_json(indent: int | str | None) -> None:
             assert found.new.decode() == json.dumps(new, separators=(",", ":"))
         elif indent != 0:
             assert found.new.decode() == json.dumps(new, indent=indent)
+
+
+NAMES = {
+    "plain": ("kube-apiserver.yaml", "kube-apiserver.yaml"),
+    "letters": ("käse.yaml", "käse.yaml"),
+    "a terminal's escapes": ("a\x1b]0;x\x07\n+++ b", r'"a\033]0;x\007\012+++ b"'),
+    "a blank": ("my manifest.yaml", '"my manifest.yaml"'),
+    "quotes": ('a"b\\c', r'"a\042b\134c"'),
+    "read from right to left": ("a\u202eb", r'"a\342\200\256b"'),
+    "no UTF-8": ("a\udcffb", r'"a\377b"'),
+}
+
+
+@pytest.mark.parametrize(("path", "shown"), NAMES.values(), ids=NAMES)
+def test_a_files_name_cannot_write_into_the_diff(path: str, shown: str) -> None:
+    """The head of a diff is two lines whatever the file is called, and patch(1) reads the name back."""
+    head = edit(KUBEADM.encode(), {"log_maxage": 30}).diff(path).split(b"\n")[:3]
+    assert head[:2] == [f"--- {shown}".encode(), f"+++ {shown}".encode()]
+    assert head[2].startswith(b"@@")
+
+
+def test_a_lone_carriage_return_ends_no_line_of_a_diff(tmp_path: Path) -> None:
+    """To YAML it ends a line, to patch(1) it does not: the diff is in patch's lines."""
+    old = KUBEADM.replace("    - --advertise-address=10.0.0.2\n", "    - --advertise-address=10.0.0.2\r").encode()
+    old = old.replace(b"status: {}\n", b"status: {}\r# the end\n")
+    assert old.count(b"\r") == 2
+    found = edit(old, {"policy_file": POLICY})
+    diff = found.diff("m.yaml")
+    assert b"No newline" not in diff
+    assert b" status: {}\r# the end\n" in diff
+    if shutil.which("patch"):
+        target = tmp_path / "m.yaml"
+        target.write_bytes(old)
+        subprocess.run(["patch", "-s", "--binary", str(target)], input=diff, check=True)
+        assert target.read_bytes() == found.new
 
 
 def test_dots_that_end_the_document_are_yaml() -> None:

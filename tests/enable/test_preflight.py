@@ -8,10 +8,11 @@ import pytest
 
 from decklog.enable.cis import checks
 from decklog.enable.findings import Severity
+from decklog.enable.manifest import StaticPod
 from decklog.enable.policy_of import release_of
 from decklog.enable.preflight import findings
 from decklog.enable.sizes import in_words, kept, log_files, span_in_words
-from enable.control_plane import AUDIT, METADATA, MOUNTS, node, pod
+from enable.control_plane import AUDIT, METADATA, MOUNTS, manifest, node, pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,10 +196,67 @@ def test_the_webhooks_kubeconfig_and_its_files_are_followed(tmp_path: Path) -> N
     assert "webhook-missing" in codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
     (tmp_path / "etc/kubernetes/webhook.yaml").write_text(
         "clusters: [{name: a, cluster: {server: 'https://r', certificate-authority: pki/audit-ca.crt}}]\n"
+        "contexts: [{name: c, context: {cluster: a}}]\ncurrent-context: c\n"
     )
     assert "webhook-file-missing" in codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
     (tmp_path / "etc/kubernetes/pki/audit-ca.crt").write_text("")
     assert not codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("clusters: [{name: a, cluster: {server: 'https://r'}}]\n", "no server defined"),
+        ("current-context: c\n", "'c' is not among the contexts"),
+        ("[]\n", "is a mapping"),
+    ],
+)
+def test_a_kubeconfig_that_leads_nowhere_is_grave(text: str, says: str, tmp_path: Path) -> None:
+    """Without a server of its current context kube-apiserver does not start, whatever else is in it."""
+    node(tmp_path, b"")
+    (tmp_path / "etc/kubernetes/webhook.yaml").write_text(text)
+    mounts = (*MOUNTS, ("webhook", "/etc/kubernetes/webhook.yaml", "File", True))
+    (told,) = (each for each in found(tmp_path, dict(WEBHOOK), mounts=mounts) if each.severity is Severity.GRAVE)
+    assert told.code == "webhook-kubeconfig"
+    assert says in told.what
+
+
+INVALID = {
+    "two volumes of one name": (
+        "  volumes:\n",
+        "  volumes:\n  - {name: audit-log, emptyDir: {}}\n",
+        "(lines 28, 37)",
+        37,
+    ),
+    "two mounts at one path": (
+        "    volumeMounts:\n",
+        "    volumeMounts:\n    - {name: certs, mountPath: /etc/kubernetes/pki}\n",
+        "'/etc/kubernetes/pki' (lines 18, 19)",
+        19,
+    ),
+    "readOnly is a text": ("readOnly: false", 'readOnly: "false"', "readOnly is 'false', and neither true", 26),
+    "readOnly is a list": ("readOnly: false", "readOnly: [false]", "neither true nor false", 26),
+    "a name is a number": ("- name: certs\n", "- name: 5\n", "name is '5', and no text", 18),
+    "a path is a switch": ("      path: /etc/kubernetes/pki\n", "      path: on\n", "path is 'on', and no text", 30),
+    "a type that there is not": ("DirectoryOrCreate", "Folder", "no type 'Folder' of a hostPath", 31),
+    "a mount without its volume": (
+        "    - name: certs\n",
+        "    - name: cert\n",
+        "a volume 'cert' that is not there",
+        18,
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "says", "line"), INVALID.values(), ids=INVALID)
+def test_a_pod_that_is_not_valid_is_grave(old: str, new: str, says: str, line: int, tmp_path: Path) -> None:
+    """What Kubernetes refuses of mounts and volumes is named with its line: kubelet would run nothing of the pod."""
+    node(tmp_path, b"")
+    text = manifest(AUDIT).decode()
+    assert old in text
+    read = StaticPod.read(text.replace(old, new, 1).encode(), "m.yaml")
+    told = [each for each in findings(read, tmp_path) if each.line == line and says in each.what]
+    assert [each.severity for each in told] == [Severity.GRAVE]
 
 
 @contextmanager

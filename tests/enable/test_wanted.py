@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from decklog.enable.wanted import AuditWanted, files_of, same
+from decklog.enable.wanted import AuditWanted, same
 from decklog.errors import DecklogError
 
 UNFIT = {
@@ -68,16 +68,3 @@ def test_a_rate_is_written_with_all_its_digits(rate: float, text: str) -> None:
     """The manifest gets the number that was given, not one near it."""
     wanted = AuditWanted(log_batch_throttle_qps=rate)
     assert wanted.given() == {"--audit-log-batch-throttle-qps": text}
-
-
-def test_a_kubeconfigs_files_are_named() -> None:
-    """Certificates, keys and tokens are found, relative ones beside the kubeconfig; inline data is none."""
-    text = (
-        b"clusters: [{cluster: {certificate-authority: ca.crt, server: https://x}}]\n"
-        b"users:\n- user: {client-certificate: /pki/c.crt, client-key: ../c.key, tokenFile: t, client-key-data: eA==}\n"
-        b"- {}\n"
-    )
-    assert files_of(text, "/etc/k/w.yaml") == ("/etc/k/ca.crt", "/pki/c.crt", "/etc/c.key", "/etc/k/t")
-    for bad in (b"[", b"- a", b"\xff", b"[" * 50_000):
-        with pytest.raises(ValueError, match="no kubeconfig"):
-            files_of(bad, "/w")

@@ -221,14 +221,14 @@ def _enable(wanted: AuditWanted, asked: Asked) -> int:
     directory = Path(asked.path).absolute().parent
     beside = [str(directory)] if is_kubelets(directory) else []
     edit = plan(pod, wanted, manifests=(MANIFESTS, *beside))
+    if edit.changes and (asked.wait or asked.prove) and not asked.write:
+        raise DecklogError("--wait and --prove are for what is in place: give --write as well")
     report = Report(asked.output, asked.path, edit)
     report.examine(asked.root, asked.estimate_from)
     if edit.changes and asked.write and report.grave and not asked.force:
         report.end("nothing was written: mend what is grave first, or give --force", written=False)
         return NOT_DONE
     if edit.changes and not asked.write:
-        if asked.wait or asked.prove:
-            raise DecklogError("--wait and --prove are for what is in place: give --write as well")
         report.end(f"nothing was written: this would be changed in {asked.path}: give --write", written=False)
         return NOT_DONE
     if not edit.changes:
@@ -257,20 +257,15 @@ def _read(files: Manifests, asked: Asked) -> bytes:
 
 def _with_files(wanted: AuditWanted, pod: StaticPod, root: Path) -> AuditWanted:
     """Add the files that the webhook's kubeconfig names; one that cannot be read is for the preflight to tell."""
-    from decklog.enable.wanted import files_of  # noqa: PLC0415  # because: the same
+    from decklog.kubeconfig import named_files  # noqa: PLC0415  # because: the same
 
     path = wanted.webhook_config_file or pod.value("--audit-webhook-config-file")
     if not path.startswith("/"):
         return wanted
     host = pod.host_of(path)
-    try:
-        data = (root / (host.path if host else path).lstrip("/")).read_bytes()
-    except OSError:
-        return wanted
-    try:
-        return replace(wanted, webhook_files=files_of(data, path))
-    except ValueError as error:
-        raise DecklogError(str(error)) from None
+    with suppress(OSError):
+        return replace(wanted, webhook_files=named_files(root / (host.path if host else path).lstrip("/"), path))
+    return wanted
 
 
 def _remind(files: Manifests, path: str, data: bytes) -> None:

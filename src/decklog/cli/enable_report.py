@@ -127,8 +127,9 @@ def print_diff(diff: bytes) -> None:
         sys.stdout.buffer.write(diff)
         sys.stdout.buffer.flush()
         return
-    for line in diff.splitlines():
-        click.secho(visible(line.decode("utf-8", "replace")), fg=_COLOURS.get(line[:1]))
+    for line in diff.removesuffix(b"\n").split(b"\n") if diff else ():
+        shown = visible(line.removesuffix(b"\r").decode("utf-8", "replace"))
+        click.secho(shown, fg=_COLOURS.get(line[:1]))
 
 
 def print_undone(output: str, undone: Undone, waited: Waited | None) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from decklog.errors import DecklogError
+from decklog.line_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,7 +233,7 @@ def write_new(disk: Disk, path: Path, data: bytes, owned: Owned | None = None) -
         try:
             if owned is not None:
                 _hand_over(disk, fd, owned)
-            write_all(disk, fd, data)
+            write_whole(disk, fd, data)
             disk.datasync(fd)
         finally:
             disk.close(fd)
@@ -248,10 +249,3 @@ def _hand_over(disk: Disk, fd: int, owned: Owned) -> None:
     if (found.st_uid, found.st_gid) != (owned.uid, owned.gid):
         disk.set_owner(fd, owned.uid, owned.gid)
     disk.set_mode(fd, owned.mode)
-
-
-def write_all(disk: Disk, fd: int, data: bytes) -> None:
-    """Write all bytes; a disk that fills takes fewer than it is given, and then none."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[disk.append(fd, rest) :]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 MANIFESTS: Final = "/etc/kubernetes/manifests"
 """Where kubelet looks for static pods unless it is told otherwise: what lies there is run."""
 
+_LINE: Final = re.compile(rb"[^\n]*\n|[^\n]+")
+"""What diff(1) and patch(1) call a line: a lone carriage return ends none."""
 _ALIASES: Final = {
     "--audit-webhook-initial-backoff": "--audit-webhook-batch-initial-backoff",
     "--audit-webhook-batch-initial-backoff": "--audit-webhook-initial-backoff",
@@ -69,10 +73,19 @@ def plan(pod: StaticPod, wanted: AuditWanted, *, manifests: Sequence[str] = (MAN
 
 def unified_diff(old: bytes, new: bytes, path: str) -> bytes:
     """Give a unified diff, line ends and a missing last one included."""
-    lines = difflib.diff_bytes(
-        difflib.unified_diff, old.splitlines(keepends=True), new.splitlines(keepends=True), path.encode(), path.encode()
-    )
+    name = _quoted(path)
+    lines = difflib.diff_bytes(difflib.unified_diff, _LINE.findall(old), _LINE.findall(new), name, name)
     return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
+
+
+def _quoted(path: str) -> bytes:
+    """Write a file's name so that it is one line, which patch(1) reads back: in quotes, in octal what does not show."""
+    if path.isprintable() and not set(path) & set(' "\\'):
+        return path.encode()
+    shown = "".join(
+        chr(each) if 0x20 <= each < 0x7F and each not in b'"\\' else f"\\{each:03o}" for each in os.fsencode(path)
+    )
+    return f'"{shown}"'.encode()
 
 
 def _draft(pod: StaticPod, wanted: AuditWanted, manifests: Sequence[str]) -> Draft:

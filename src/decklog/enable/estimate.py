@@ -15,7 +15,7 @@ from decklog.enable.sizes import in_words, kept, span_in_words
 from decklog.enable.wanted import Takes, meaning
 from decklog.errors import DecklogError
 from decklog.policy.deciding import decide_by
-from decklog.policy.replay import replay
+from decklog.policy.replay import DAY_S, replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from decklog.policy.replay import Report
     from decklog.policy.rules import Policy
 
-_DAY_S: Final = 86_400
 _IN_MEMORY: Final = 3
 """A queued event is Go values, not JSON: so many times its JSON is a guess, and on the safe side."""
 _BACKENDS: Final = (("log", "--audit-log-path", "blocking"), ("webhook", "--audit-webhook-config-file", "batch"))
@@ -56,7 +55,7 @@ def estimate(pod: StaticPod, root: Path, lines: Iterable[bytes], policy: Policy 
     report = replay(lines, decide_by(policy), [str(rule.level) for rule in policy.rules])
     if report.rate_after is None:
         raise DecklogError("the log spans no time: give one of some hours, better of a working day")
-    days = report.span_seconds / _DAY_S
+    days = report.span_seconds / DAY_S
     events, size = report.after.events / days, report.after.bytes / days
     mean = report.after.bytes / max(report.after.events, 1)
     limits = kept(pod)
@@ -70,10 +69,10 @@ def estimate(pod: StaticPod, root: Path, lines: Iterable[bytes], policy: Policy 
 
 
 def _traffic(report: Report, events: float, size: float) -> Iterator[str]:
-    hours = report.span_seconds / 3600
+    span = span_in_words(report.span_seconds / DAY_S)
     yield (
-        f"of {report.before.events:,} events in {hours:,.1f} hours the policy keeps {report.after.events:,}: "
-        f"{events:,.0f} events and {in_words(size)} a day, {events / _DAY_S:,.1f} events a second on average"
+        f"of {report.before.events:,} events in {span} the policy keeps {report.after.events:,}: "
+        f"{events:,.0f} events and {in_words(size)} a day, {events / DAY_S:,.1f} events a second on average"
     )
 
 
@@ -91,8 +90,9 @@ def _queues(pod: StaticPod, mean: float, events: float) -> Iterator[str]:
         size = in_words(queue * mean * _IN_MEMORY)
         days = queue / max(events, 1e-9)
         yield (
-            f"the {name}'s queue holds {queue:,} events, about {size} of memory when it is full: "
-            f"{span_in_words(days)} of such traffic without its receiver; what comes then is dropped"
+            f"the {name}'s queue holds {queue:,} events, {span_in_words(days)} of such traffic without its receiver; "
+            f"what comes then is dropped. Full, it takes perhaps {size} of memory: an event in the queue is guessed at "
+            f"{_IN_MEMORY} times its JSON"
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from decklog.audit.wire import WireError, decode_event
 from decklog.enable.sizes import family
+from decklog.policy.replay import DAY_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from decklog.enable.manifest import StaticPod
 
 _LINE: Final = 1 << 20
-_DAY_S: Final = 86_400
 _LEAST_S: Final = 60
 """A log of less says nothing about a day."""
 
@@ -34,7 +34,7 @@ def bytes_a_day(pod: StaticPod, root: Path) -> float | None:
         if first is not None and last is not None:
             span = (last - first).total_seconds()
             size = sum(each.stat().st_size for each in files[number:])
-            return size / span * _DAY_S if span >= _LEAST_S else None
+            return size / span * DAY_S if span >= _LEAST_S else None
     return None
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Final
 
-from decklog.enable import flag_checks
+from decklog.enable import flag_checks, pod_checks
 from decklog.enable.findings import Finding, Severity
 from decklog.enable.flag_checks import line_of
 from decklog.enable.policy_of import on_host, release_of
 from decklog.enable.sizes import free_bytes, in_words, kept, log_files
-from decklog.enable.wanted import files_of
+from decklog.errors import DecklogError
+from decklog.kubeconfig import named_files
 from decklog.policy.findings import PolicyError
 from decklog.policy.findings import Severity as PolicySeverity
 from decklog.policy.lint import check as lint
@@ -51,6 +52,7 @@ def findings(
     """
     found = [
         *flag_checks.check(pod),
+        *pod_checks.check(pod),
         *_version(pod),
         *_policy(pod, root, policy),
         *_log(pod, root, free),
@@ -118,7 +120,7 @@ def _judged(pod: StaticPod, data: bytes, source: str, line: int) -> Iterator[Fin
 
 def _of(remark: Remark, severity: Severity, line: int) -> Finding:
     place = f"{remark.source}:{remark.line}" if remark.line else remark.source
-    return Finding(severity, f"policy-{remark.code}", f"{place}: {remark.text}", f"write {remark.write}", line)
+    return Finding(severity, f"policy-{remark.code}", f"{place}: {remark.text}", f"write: {remark.write}", line)
 
 
 def _log(pod: StaticPod, root: Path, free: Callable[[Path], int]) -> Iterator[Finding]:
@@ -198,12 +200,12 @@ def _webhook(pod: StaticPod, root: Path) -> Iterator[Finding]:
         yield from [problem] if problem else []
         return
     try:
-        named = files_of(place.read_bytes(), path)
+        named = named_files(place, path)
     except OSError as error:
         what = f"the webhook's kubeconfig {place} cannot be read ({error.strerror})"
         yield Finding(Severity.WARNING, "webhook-unread", what, "run as root", line)
         return
-    except ValueError as error:
+    except DecklogError as error:
         yield Finding(Severity.GRAVE, "webhook-kubeconfig", str(error), "mend it", line)
         return
     for each in named:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from decklog.audit.times import DurationError, format_duration, parse_duration
 from decklog.errors import DecklogError
 from decklog.options import Seconds, flags, option
@@ -167,7 +165,7 @@ class AuditWanted:
         metavar="BYTES",
     )
     webhook_files: tuple[str, ...] = field(default=())
-    """No flag: the files that the webhook's kubeconfig names (`files_of`), which have to be mounted as well."""
+    """No flag: the files that the webhook's kubeconfig names (`kubeconfig.named_files`), to be mounted as well."""
 
     def check_paths(self) -> None:
         """Raise DecklogError for a path that kube-apiserver could not find, or to which no mount can lead."""
@@ -272,30 +270,3 @@ def _go_int(text: str) -> int | None:
 def _go_float(text: str) -> float | None:
     number = float(text) if _GO_FLOAT.fullmatch(text) else math.inf
     return number if math.isfinite(number) else None
-
-
-def files_of(kubeconfig: bytes, path: str) -> tuple[str, ...]:
-    """Name the files that a kubeconfig at `path` names: certificates, keys, tokens. A relative one is relative to it.
-
-    Raises ValueError for what is no kubeconfig.
-    """
-    try:
-        read = yaml.safe_load(kubeconfig)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is no kubeconfig: {str(error).splitlines()[0]}: mend it") from None
-    if not isinstance(read, dict):
-        raise ValueError(  # noqa: TRY004  # because: it is the file's content that is wrong, not a caller's type
-            f"{path} is no kubeconfig: it is no mapping: check the path"
-        )
-    folder = posixpath.dirname(path)
-    named = [
-        *_named(read, "clusters", "cluster", ("certificate-authority",)),
-        *_named(read, "users", "user", ("client-certificate", "client-key", "tokenFile")),
-    ]
-    return tuple(dict.fromkeys(posixpath.normpath(posixpath.join(folder, name)) for name in named))
-
-
-def _named(read: dict[Any, Any], many: str, one: str, keys: tuple[str, ...]) -> list[str]:
-    listed = read.get(many)
-    insides = [item.get(one) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    return [str(inside[key]) for inside in insides if isinstance(inside, dict) for key in keys if inside.get(key)]

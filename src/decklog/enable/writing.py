@@ -3,7 +3,7 @@
 | Step | Where it fails, or is killed |
 |---|---|
 | the old bytes and a record go to the backups | nothing has changed; a record without its edit is passed over |
-| the new bytes, and the old ones again, go to hidden files beside it | nothing has changed; the next run removes them |
+| the new bytes, and the old ones again, go to hidden files beside it | nothing has changed; the next write sweeps |
 | the hidden file is renamed over the manifest | either the old one or the new one is there, whole |
 | the directory is synced, the manifest read again and compared | the old bytes are renamed back |
 
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from decklog.enable.backups import Backups, Owned, Record, checksum, read_file, said, write_all, write_new
+from decklog.enable.backups import Backups, Owned, Record, checksum, read_file, said, write_new
 from decklog.errors import DecklogError
+from decklog.line_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +153,7 @@ class Manifests:
     def _write_over(self, manifest: Path, data: bytes) -> None:
         fd = self._disk.open(manifest, os.O_WRONLY)
         try:
-            write_all(self._disk, fd, data)
+            write_whole(self._disk, fd, data)
             self._disk.truncate(fd, len(data))
             self._disk.datasync(fd)
         finally:
@@ -212,8 +213,14 @@ class Manifests:
 
 
 def place_of(path: Path) -> Path:
-    """Give a manifest's absolute path; links on the way to its directory are followed, the file itself is not."""
-    return path.absolute().parent.resolve() / path.name
+    """Give a manifest's absolute path; links on the way to its directory are followed, the file itself is not.
+
+    Raises DecklogError for a name that no record could hold.
+    """
+    place = path.absolute().parent.resolve() / path.name
+    if not str(place).isprintable() and any("\ud800" <= each <= "\udfff" for each in str(place)):
+        raise DecklogError(f"{place} is no name in UTF-8: rename it")
+    return place
 
 
 def hidden(manifest: Path, token: str) -> Path:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from decklog.audit.documents.yaml_scalars import resolve
+from decklog.enable.yaml_text import BREAK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from decklog.audit.documents.yaml_events import Raw
     from decklog.enable.yaml_text import Found, YamlText
 
-_BREAK: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 _PLAIN: Final = re.compile(r"(?:--?[A-Za-z]|[A-Za-z/])[A-Za-z0-9_./=@%+-]*")
 _PROPERTIES: Final = re.compile(r"(?:[&!][^\s,\[\]{}]*\s*)*")
 _DASH: Final = re.compile(r"(.*-)( +)", re.DOTALL)
@@ -196,12 +196,12 @@ class Edits:
             self._splices.append((at, at, "".join(f"{line_end}{line}" for line in lines)))
 
     def _next_line(self, offset: int) -> int:
-        found = _BREAK.search(self._text, offset)
+        found = BREAK.search(self._text, offset)
         return found.end() if found else len(self._text)
 
     def _line_break(self, offset: int) -> str:
         """Give the kind of line break that is used here: the line's own, or else the file's first."""
-        found = _BREAK.search(self._text, offset) or _BREAK.search(self._text)
+        found = BREAK.search(self._text, offset) or BREAK.search(self._text)
         return found[0] if found else "\n"
 
     def _end_of(self, node: Raw) -> int:
@@ -246,7 +246,7 @@ class Edits:
         node = found.node
         if found.key is None or node.anchor or node.tag:
             return True
-        return _BREAK.search(self._text, found.key.end, node.end) is not None
+        return BREAK.search(self._text, found.key.end, node.end) is not None
 
     def _fill(self, parent: Found, found: Found, values: Sequence[Any], *, indents: bool) -> None:
         """Put a list's items below its key, where it said ``[]`` or nothing."""
@@ -287,7 +287,7 @@ class Edits:
             return self._flow_yaml(value, sibling.style if sibling is not None and sibling.kind == "scalar" else "")
         if sibling is None or not step or isinstance(value, str):
             return json.dumps(value, ensure_ascii=False, separators=(", ", ": ") if self._is_spaced() else (",", ":"))
-        if _BREAK.search(self._text, sibling.start, sibling.end) is None and sibling.children:
+        if BREAK.search(self._text, sibling.start, sibling.end) is None and sibling.children:
             return json.dumps(value, ensure_ascii=False)
         start = self._line_start(sibling.start)
         indent = self._text[start : start + len(self._text[start:]) - len(self._text[start:].lstrip(" \t"))]

@@ -31,7 +31,7 @@ BOM: Final = "\ufeff"
 _DOTS: Final = re.compile(r"^[ \t]*(?:- +)?(\.{3,}|…)[ \t]*\r?$", re.MULTILINE)
 _TAB: Final = re.compile(r"(?:(?<=[:?-])|(?<=[:?-] )|^)[ ]*(\t)[ \t]*[^\s#]", re.MULTILINE)
 _DOCUMENT_END: Final = re.compile(r"\.\.\.[ \t]*\r?")
-_BREAK: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+BREAK: Final = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class YamlText:
     def __init__(self, data: bytes, source: str) -> None:
         """Read `data`; `source` is how conflicts name it. Raises Conflict."""
         self.source = source
-        self.text, self.bom = _decoded(data, source)
+        self.text, self.bom = decoded(data, source)
         _refuse_dots(self, None)
         try:
             self.ignored = read_yaml(self.text.encode()).ignored
@@ -119,9 +119,10 @@ class YamlText:
         return Found(node, key, shared)
 
 
-def _decoded(data: bytes, source: str) -> tuple[str, str]:
+def decoded(data: bytes, source: str) -> tuple[str, str]:
+    """Give a file's text, and the byte order mark before it, or nothing. Raises Conflict."""
     if len(data) > MAX_BYTES:
-        raise Conflict(source, 0, f"larger than {MAX_BYTES >> 20} MiB, which no manifest is", "check the path")
+        raise Conflict(source, 0, f"larger than {MAX_BYTES >> 20} MiB, which no such file is", "check the path")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise Conflict(source, 1, "written in UTF-16", "save it as UTF-8")
     try:
@@ -141,7 +142,7 @@ def _refuse_dots(text: YamlText, root: Raw | None) -> None:
             return
         if root is not None and (_is_inside(texts, start) or _ends_document(text.text, found)):
             continue
-        line = len(_BREAK.findall(text.text, 0, start)) + 1
+        line = len(BREAK.findall(text.text, 0, start)) + 1
         raise text.conflict(
             line,
             f"a line of nothing but {found[1]!r}: this is no YAML, here something was left out",
@@ -158,7 +159,7 @@ def _refuse_tabs(text: YamlText, root: Raw) -> None:
         start = found.start(1)
         if _is_inside(written, start) or _is_comment(text.text, start, written):
             continue
-        line = len(_BREAK.findall(text.text, 0, start)) + 1
+        line = len(BREAK.findall(text.text, 0, start)) + 1
         raise text.conflict(line, "a tab stands where YAML wants spaces", "put spaces in its place")
 
 
@@ -180,7 +181,7 @@ def _ends_document(text: str, found: re.Match[str]) -> bool:
     """Whether the dots are YAML's own end of a document, behind which nothing more is written, or a new ``---``."""
     if not _DOCUMENT_END.fullmatch(found[0]):
         return False
-    behind = (line.strip() for line in _BREAK.split(text[found.end() :]))
+    behind = (line.strip() for line in BREAK.split(text[found.end() :]))
     said = next((line for line in behind if line and not line.startswith("#")), "---")
     return said.startswith("---")
 
