@@ -218,6 +218,41 @@ def test_talos_takes_the_policy_itself_with_its_comments() -> None:
     assert b"# all of it" in recipe.new
 
 
+SEVERAL = b"""\
+apiVersion: v1alpha1
+kind: HostnameConfig
+hostname: cp1
+---
+version: v1alpha1
+machine: {type: controlplane}
+cluster:
+  apiServer:
+    certSANs: [a]
+"""
+
+
+def test_talos_may_have_other_documents_beside_its_machines() -> None:
+    """The document that is no object of an API is the machine's; the others stay as they are."""
+    new = after("talos", SEVERAL, {"--audit-log-maxage": "90"})
+    assert new.startswith(SEVERAL)
+    server = list(yaml.safe_load_all(new))[1]["cluster"]["apiServer"]
+    assert server["extraArgs"] == {"audit-log-maxage": "90"}
+    assert after("talos", new, {"--audit-log-maxage": "90"}) == new
+
+
+@pytest.mark.parametrize("name", ["k3s", "rke2"])
+def test_a_list_that_is_added_to_others_gets_no_second_one_beside_it(name: str) -> None:
+    """``kube-apiserver-arg+`` is the list that is meant; a second key behind it would put it out of force."""
+    data = b"kube-apiserver-arg+:\n- profiling=false\n- audit-log-maxage=7\n"
+    new = after(name, data, {"--audit-log-maxbackup": "3"})
+    assert new.startswith(data)
+    assert b"- audit-log-maxbackup=3\n" in new
+    assert b"kube-apiserver-arg:" not in new
+    assert after(name, new, {"--audit-log-maxbackup": "3"}) == new
+    with pytest.raises(DecklogError, match="both stand in it"):
+        after(name, data + b"kube-apiserver-arg: []\n")
+
+
 def test_kind_keeps_its_nodes_and_adds_patches() -> None:
     """The control plane's node gets mounts and both patches; workers and other patches stay."""
     data = b"""\
@@ -270,6 +305,8 @@ def test_managed_clusters_get_the_gateway(name: str) -> None:
         ("k3s", b"a: 1\na: 2\nkube-apiserver-arg:\n- b=1\n", "file.yaml:2: .*second time"),
         ("k3s", b"kube-apiserver-arg:\n- audit-log-maxage=1\n- audit-log-maxage=2\n", "file.yaml:3: .*second time"),
         ("k3s", b"- a\n", "no mapping"),
+        ("talos", b"machine:\n  type: worker\n", "machine.type is 'worker', and such a node runs no API server"),
+        ("talos", b"machine:\n  type: join\n", "machine.type is 'join'"),
         (
             "k3s",
             b"a: &a [x, x]\n"
@@ -278,7 +315,7 @@ def test_managed_clusters_get_the_gateway(name: str) -> None:
             ),
             "aliases",
         ),
-        ("k3s", b"a: &a [*a]\n", "aliases expanded"),
+        ("k3s", b"a: &a [*a]\n", "file.yaml:1: .*recursive"),
         ("k3s", b"[" * 5000, "cannot be read"),
         ("k3s", b"a: \xff\n", "UTF-8"),
         ("kubeadm", b"apiVersion: kubeadm.k8s.io/v1beta2\nkind: ClusterConfiguration\n", "v1beta2"),

@@ -6,7 +6,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decklog.enable.distributions.merging import Refused, merge
+from decklog.enable.conflict import Conflict
+from decklog.enable.distributions.merging import merge
 from decklog.enable.distributions.shapes import Named, Words
 
 NAMES = st.sampled_from(["a", "b", "extraArgs", "apiServer", "kube-apiserver-arg", "audit-log-maxage"])
@@ -38,7 +39,7 @@ def test_what_is_wanted_comes_in_and_nothing_else_changes(
     before = (text if ends else text.rstrip("\r\n")).encode()
     try:
         after = merge(before, WANTED, source="f")
-    except Refused:
+    except Conflict:
         return
     assert merge(after, WANTED, source="f") == after
     said = yaml.safe_load(after)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
-from decklog.enable.distributions.merging import merge, render
+from decklog.enable.distributions.merging import documents_in, merge, render
 from decklog.enable.distributions.shapes import Named, Patches, Plain, Whole, Words
 from decklog.enable.distributions.tables import TABLES, Distribution, Form, Place
-from decklog.enable.distributions.there import There, documents_in, found_in, kind_of
+from decklog.enable.distributions.there import There, at, document_of, found_in, is_object, kind_of
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 NAMES: Final = tuple(table.name for table in TABLES)
 
@@ -61,8 +59,11 @@ def interpret(
     DecklogError, with the line where there is one.
     """
     given = flags.get(_POLICY, "")
-    documents = documents_in(data) if data is not None and table.places and not table.nodes else []
-    place = _place(table, data, kind_of(documents), source) if table.places else None
+    documents = documents_in(data, source) if data is not None and table.places else []
+    place = _place(table, None if data is None else documents, source) if table.places else None
+    if place is not None:
+        _refuse_role(table, documents, source)
+        place = _as_written(place, documents, source)
     there = There() if place is None or table.nodes else found_in(documents, place, table.kind, table.policy_flag_key)
     wanted = _flags(table, flags, there.flags)
     words = {
@@ -85,7 +86,7 @@ def interpret(
     content = _kind(table, wanted, given) if table.nodes else _content(table, place, kept, policy, there)
     if data is None:
         return Recipe(table, render(_head(table, place) | content).encode(), kept, said, then)
-    new = merge(data, content, source=source, chosen=_chooser(table, place))
+    new = merge(data, content, source=source, chosen=_chooser(table, place, documents))
     return Recipe(table, new, kept, said, then)
 
 
@@ -103,15 +104,15 @@ def _flags(table: Distribution, flags: Mapping[str, str], there: Mapping[str, st
     return wanted
 
 
-def _place(table: Distribution, data: bytes | None, kind: str, source: str) -> Place:
-    """Choose the form in which the file is written; `kind`: of the object of some API that it begins with."""
-    if data is None:
+def _place(table: Distribution, documents: Sequence[Any] | None, source: str) -> Place:
+    """Choose the form in which the file is written; `documents`: None where there is no file yet."""
+    if documents is None:
         return table.places[0]
     if not table.kind:
-        if kind:
+        if kind := kind_of(documents):
             raise DecklogError(f"{source}: its kind is {kind[:60]!r}: is it {table.title}?")
         return table.places[0]
-    for document in _documents(data, source):
+    for document in documents:
         if isinstance(document, dict) and document.get("kind") == table.kind:
             if table.nodes and _is_shared(document):
                 raise DecklogError(
@@ -132,26 +133,38 @@ def _place(table: Distribution, data: bytes | None, kind: str, source: str) -> P
     raise DecklogError(f"{source}: there is no document of kind {table.kind} in it: is it {table.title}?")
 
 
+def _refuse_role(table: Distribution, documents: Sequence[Any], source: str) -> None:
+    role = at(document_of(documents, table.kind), table.role) if table.role else None
+    if isinstance(role, str) and role not in table.serving:
+        raise DecklogError(
+            f"{source}: its {'.'.join(table.role)} is {role[:60]!r}, and such a node runs no API server: give the file "
+            f"of one that is {' or '.join(table.serving)}"
+        )
+
+
+def _as_written(place: Place, documents: Sequence[Any], source: str) -> Place:
+    """Take the key that the file has for the flags; of two, what stands last would put the other out of force."""
+    *path, key = place.flags
+    other = key + place.append
+    inside = at(document_of(documents, ""), path) if place.append else None
+    if not isinstance(inside, dict) or other not in inside:
+        return place
+    if key in inside:
+        raise DecklogError(
+            f"{source}: {key} and {other} both stand in it, and the order decides: make one list of them"
+        )
+    return replace(place, flags=(*path, other))
+
+
 def _is_shared(document: Mapping[str, Any]) -> bool:
     nodes = document.get("nodes")
     roles = [node.get("role") for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
     return roles.count("control-plane") > 1
 
 
-def _documents(data: bytes, source: str) -> list[Any]:
-    try:
-        return list(yaml.safe_load_all(data))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark is not None else ""
-        raise DecklogError(
-            f"{source}{place}: not YAML: {getattr(error, 'problem', None) or 'cannot be read'}: correct the line"
-        ) from None
-
-
-def _chooser(table: Distribution, place: Place) -> Any:
+def _chooser(table: Distribution, place: Place, documents: Sequence[Any]) -> Any:
     if not table.kind:
-        return None
+        return (lambda document: not is_object(document)) if any(map(is_object, documents)) else None
     return lambda document: (
         isinstance(document, dict)
         and document.get("kind") == table.kind
@@ -245,15 +258,13 @@ def _kind(table: Distribution, flags: Mapping[str, str], policy: str) -> dict[st
     return {"nodes": Named("role", (node,))}
 
 
-def _clash(document: Any) -> str:
+def _clash(document: Any) -> tuple[str, str] | None:
     """Say why a patch that is there keeps ours from standing beside it: of two lists the later wins (JSON merge)."""
     server = document.get("apiServer") if isinstance(document, dict) else None
     if not isinstance(server, dict) or document.get("kind") != "ClusterConfiguration":
-        return ""
+        return None
     if server.get("extraVolumes") or isinstance(server.get("extraArgs"), list):
-        return (
-            "a patch with apiServer.extraVolumes or a list of extraArgs is there, and ours would replace it: merge both"
-        )
+        return "a patch with apiServer.extraVolumes or a list of extraArgs is there, which ours replaces", "merge both"
     if any(str(name).startswith("audit-") for name in server.get("extraArgs") or {}):
-        return "a patch with other audit flags is there: take them out, or give the same values"
-    return ""
+        return "a patch with other audit flags is there", "take them out, or give the same values"
+    return None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from decklog.audit.documents.tree import MAX_BYTES, MAX_NODES
+from decklog.audit.documents.tree import MAX_NODES
+from decklog.enable.conflict import Conflict
 from decklog.enable.distributions.shapes import (
     Named,
     Patches,
@@ -27,14 +28,10 @@ from decklog.enable.distributions.shapes import (
     read_all,
     scalar_text,
 )
-from decklog.errors import DecklogError
+from decklog.enable.yaml_text import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-
-class Refused(DecklogError):  # noqa: N818  # because: it says of a file what becomes of it, as Unreadable does
-    """The file cannot be edited safely; the text names the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +44,10 @@ class _Splice:
 def merge(data: bytes, wanted: Mapping[str, Any], *, source: str, chosen: Callable[[Any], bool] | None = None) -> bytes:
     """Give the file with `wanted` in it; the same bytes if all is there already.
 
-    `chosen`: picks the document by its data; without it there has to be just one. Raises Refused.
+    `chosen`: picks the document by its data; without it there has to be just one. Raises Conflict.
     """
-    if len(data) > MAX_BYTES:
-        raise Refused(f"{source}: larger than {MAX_BYTES >> 20} MiB, which no such file is: check the path")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Refused(f"{source}: byte {error.start} is no UTF-8: save the file as UTF-8") from None
-    bom = "\ufeff" if text.startswith("\ufeff") else ""
-    body = text[len(bom) :]
-    merger = _Merger(body, source)
+    text, bom = decoded(data, source)
+    merger = _Merger(text, source)
     index, node = merger.document(chosen)
     before = merger.all_data()
     after = copy.deepcopy(before)
@@ -70,8 +60,13 @@ def merge(data: bytes, wanted: Mapping[str, Any], *, source: str, chosen: Callab
         merger.mapping(node, wanted)
         new = merger.result()
     if _load_all(new, source) != after:
-        raise Refused(f"{source}: this file is laid out in a way that cannot be edited safely: edit it by hand")
-    return (bom + new).encode("utf-8")
+        raise Conflict(source, 0, "this file is laid out in a way that cannot be edited safely", "edit it by hand")
+    return (bom + new).encode()
+
+
+def documents_in(data: bytes, source: str) -> list[Any]:
+    """Read a file's documents; every scalar is a text. Raises Conflict."""
+    return _load_all(decoded(data, source)[0], source)
 
 
 def render(wanted: Mapping[str, Any]) -> str:
@@ -83,15 +78,14 @@ def _load_all(text: str, source: str) -> list[Any]:
     try:
         return read_all(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise Refused(_broken(error, source)) from None
+        raise _broken(error, source) from None
 
 
-def _broken(error: Exception, source: str) -> str:
+def _broken(error: Exception, source: str) -> Conflict:
     mark = getattr(error, "problem_mark", None)
-    place = f"{source}:{mark.line + 1}" if mark is not None else source
     problem = str(getattr(error, "problem", None) or "cannot be read")
     hint = " (YAML does not allow tabs for indentation)" if "'\\t'" in problem else ""
-    return f"{place}: not YAML: {problem}{hint}: correct the line"
+    return Conflict(source, mark.line + 1 if mark is not None else 0, f"not YAML: {problem}{hint}", "correct the line")
 
 
 class _Merger:
@@ -104,11 +98,11 @@ class _Merger:
         try:
             self._roots = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise Refused(_broken(error, source)) from None
+            raise _broken(error, source) from None
         self._seen: dict[int, int] = {}
         for root in self._roots:
             if _size(root, {}) > MAX_NODES:
-                raise Refused(f"{source}: more than {MAX_NODES:,} nodes, aliases expanded: check the path")
+                raise Conflict(source, 0, f"more than {MAX_NODES:,} nodes, aliases expanded", "check the path")
             self._count(root, 0)
         self._step = self._indentation()
         self._hang = self._sequences_hang()
@@ -126,17 +120,17 @@ class _Merger:
         if not found and chosen is None:
             return 0, None
         if not found:
-            raise Refused(f"{self._source}: the document to edit is not in it: is it the right file?")
+            raise Conflict(self._source, 0, "the document to edit is not in it", "check the path")
         if len(found) > 1:
             line = found[1][1].start_mark.line + 1
-            raise Refused(f"{self._source}:{line}: a second document of the same kind: leave one of them")
+            raise Conflict(self._source, line, "a second document of the same kind", "leave one of them")
         index, root = found[0]
         if isinstance(root, yaml.ScalarNode) and not root.value:
             return index, None
         if not isinstance(root, yaml.MappingNode):
-            raise self._refused(root, "the document is no mapping")
+            raise self._refused(root, "the document is no mapping", "check the path")
         if not root.value:
-            raise self._refused(root, "the document is an empty mapping ({}): take the braces out")
+            raise self._refused(root, "the document is an empty mapping ({})", "take the braces out")
         return index, root
 
     def appended(self, wanted: Mapping[str, Any]) -> str:
@@ -161,7 +155,7 @@ class _Merger:
         if missing:
             self._may_change(node)
             if "<<" in entries:
-                raise self._refused(node, "it is merged (<<) with another mapping: write its keys out")
+                raise self._refused(node, "it is merged (<<) with another mapping", "write its keys out")
             self._insert(node, lines_of(missing, node.value[0][0].start_mark.column, self._step))
 
     def _value(self, key: yaml.Node, node: yaml.Node, wanted: Any) -> None:
@@ -170,7 +164,7 @@ class _Merger:
                 self._replace_below(key, node, wanted)
         elif isinstance(wanted, str):
             if not isinstance(node, yaml.ScalarNode):
-                raise self._refused(node, f"a text was expected, {wanted!r}")
+                raise self._refused(node, "a text was expected", f"write {wanted}")
             if node.value != wanted:
                 self._scalar(node, wanted)
         elif self._is_empty(node):
@@ -184,7 +178,7 @@ class _Merger:
         elif isinstance(node, yaml.MappingNode):
             self.mapping(node, wanted)
         else:
-            raise self._refused(node, "a mapping was expected")
+            raise self._refused(node, "a mapping was expected", "write one key a line below it")
 
     def _named(self, node: yaml.SequenceNode, wanted: Named) -> None:
         known: dict[str, yaml.MappingNode] = {}
@@ -207,7 +201,7 @@ class _Merger:
         for name, value in wanted.items:
             there = known.get(name, [])
             if len(there) > 1:
-                raise self._refused(there[1], f"{name} is given a second time: leave one of them")
+                raise self._refused(there[1], f"{name} is given a second time", "leave one of them")
             if not there:
                 self._add_item(node, f"{name}={value}")
             elif there[0].value.partition("=")[2] != value:
@@ -227,7 +221,7 @@ class _Merger:
             for item, documents in there:
                 for document in documents:
                     if problem := wanted.clash(document):
-                        raise self._refused(item, problem)
+                        raise self._refused(item, *problem)
             self._add_item(node, Whole(text))
 
     # Edits.
@@ -253,7 +247,7 @@ class _Merger:
         after = self._line_end(end)
         rest = "" if is_block else self._text[end:after].strip()
         if rest and not rest.startswith("#"):
-            raise self._refused(node, "something stands behind it on its line")
+            raise self._refused(node, "something stands behind it on its line", "put it on a line of its own")
         lines = below(wanted, key.start_mark.column, self._step, hang=self._hang)
         comment = f" {rest}" if rest else ""
         self._splices.append(_Splice(colon + 1, after, comment + self._newline + self._joined(lines)))
@@ -261,14 +255,14 @@ class _Merger:
     def _scalar(self, node: yaml.ScalarNode, value: str) -> None:
         self._may_change(node)
         if node.style in {"|", ">"}:
-            raise self._refused(node, "it is a block of text: write it in one line")
+            raise self._refused(node, "it is a block of text", "write it in one line")
         self._splices.append(_Splice(node.start_mark.index, node.end_mark.index, scalar_text(value, node.style)))
 
     # Asking.
 
     def _sequence(self, node: yaml.Node) -> yaml.SequenceNode:
         if not isinstance(node, yaml.SequenceNode):
-            raise self._refused(node, "a list was expected: write one item a line, each behind a dash")
+            raise self._refused(node, "a list was expected", "write one item a line, each behind a dash")
         return node
 
     def _entries(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
@@ -276,7 +270,7 @@ class _Merger:
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
             if name in found:
-                raise self._refused(key, f"the key {name!r} stands a second time: leave one of them")
+                raise self._refused(key, f"the key {name!r} stands a second time", "leave one of them")
             found[name] = (key, value)
         return found
 
@@ -287,9 +281,9 @@ class _Merger:
 
     def _may_change(self, node: yaml.Node) -> None:
         if self._seen.get(id(node), 0) > 1:
-            raise self._refused(node, "it is anchored (&) and used elsewhere, too: write it out where it is used")
+            raise self._refused(node, "it is anchored (&) and used elsewhere, too", "write it out where it is used")
         if isinstance(node, yaml.CollectionNode) and node.flow_style and node.value:
-            raise self._refused(node, "it is in flow style ({…} or […]): write one entry a line")
+            raise self._refused(node, "it is in flow style ({…} or […])", "write one entry a line")
 
     def _count(self, node: yaml.Node, depth: int) -> None:
         self._seen[id(node)] = self._seen.get(id(node), 0) + 1
@@ -329,8 +323,8 @@ class _Merger:
     def _joined(self, lines: list[str]) -> str:
         return "".join(line + self._newline for line in lines)
 
-    def _refused(self, node: yaml.Node, why: str) -> Refused:
-        return Refused(f"{self._source}:{node.start_mark.line + 1}: cannot be edited safely: {why}")
+    def _refused(self, node: yaml.Node, why: str, do: str) -> Conflict:
+        return Conflict(self._source, node.start_mark.line + 1, f"cannot be edited safely: {why}", do)
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

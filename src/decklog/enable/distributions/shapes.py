@@ -47,8 +47,8 @@ class Patches:
     """Items that are YAML in a block of text. One that is there with all that is wanted in it counts as there."""
 
     texts: tuple[str, ...]
-    clash: Callable[[Any], str]
-    """Given an item that is there (as data), says why the wanted one cannot stand beside it; empty: it can."""
+    clash: Callable[[Any], tuple[str, str] | None]
+    """Given an item that is there (as data), says why the wanted one cannot stand beside it, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ class Place:
     mounts: tuple[str, ...] = ()
     """The keys that lead to a list with name, hostPath, mountPath, readOnly, pathType; empty: nothing is mounted."""
     api_version: str = ""
-    """Of the document; empty: there is just one document, of any."""
+    """Of the document; empty: it is the one that is no object of some API."""
+    append: str = ""
+    """What the last key of `flags` may end with, and then is added to what other files say of it (k3s: ``+``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class Distribution:
     """What has to be said aloud."""
     then: tuple[str, ...] = ()
     """What to do afterwards, one step each."""
+    role: tuple[str, ...] = ()
+    """The keys under which a node's file says what the node is; empty: it does not."""
+    serving: tuple[str, ...] = ()
+    """The roles of nodes that run an API server."""
     managed: bool = False
     """Nothing of it can be set: the gateway records in front of it."""
 
@@ -75,6 +81,10 @@ _KUBEADM_V4: Final = Place(
     ("apiServer", "extraArgs"), Form.NAMED, ("apiServer", "extraVolumes"), api_version="kubeadm.k8s.io/v1beta4"
 )
 
+_DROP_INS: Final = (
+    "a file below config.yaml.d, beside it, that has kube-apiserver-arg puts its list in the place of this one;"
+    " kube-apiserver-arg+ adds to it"
+)
 _GATEWAY: Final = (
     (
         "record in front of it: decklog gateway --kubeconfig KUBECONFIG --audit-policy-file {policy} --audit-log-path"
@@ -173,10 +183,10 @@ TABLES: Final = (
         "k3s",
         "k3s' configuration",
         "/etc/rancher/k3s/config.yaml",
-        places=(Place(("kube-apiserver-arg",), Form.WORDS),),
+        places=(Place(("kube-apiserver-arg",), Form.WORDS, append="+"),),
         policy_file="/var/lib/rancher/k3s/server/audit.yaml",
         log_path="/var/lib/rancher/k3s/server/logs/audit.log",
-        said=("k3s runs the API server in its own process, as root: nothing has to be mounted",),
+        said=("k3s runs the API server in its own process, as root: nothing has to be mounted", _DROP_INS),
         then=(
             "put the policy ({policy}) on every server node, at {place}",
             "mkdir -p -m 700 $(dirname {log})",
@@ -187,7 +197,7 @@ TABLES: Final = (
         "rke2",
         "RKE2's configuration",
         "/etc/rancher/rke2/config.yaml",
-        places=(Place(("kube-apiserver-arg",), Form.WORDS),),
+        places=(Place(("kube-apiserver-arg",), Form.WORDS, append="+"),),
         policy_file="/etc/rancher/rke2/audit-policy.yaml",
         log_path="/var/lib/rancher/rke2/server/logs/audit.log",
         policy_flag_key="audit-policy-file",
@@ -209,6 +219,7 @@ TABLES: Final = (
                 " and log; any"
                 " other file (a webhook's kubeconfig) needs a kube-apiserver-extra-mount"
             ),
+            _DROP_INS,
         ),
         then=(
             (
@@ -227,6 +238,8 @@ TABLES: Final = (
         policy_fixed=True,
         log_path="/var/log/audit/kube/kube-apiserver.log",
         policy_key=("cluster", "apiServer", "auditPolicy"),
+        role=("machine", "type"),
+        serving=("controlplane", "init"),
         own=(
             "--audit-log-path=/var/log/audit/kube/kube-apiserver.log",
             "--audit-log-maxage=30",

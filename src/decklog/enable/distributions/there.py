@@ -1,16 +1,10 @@
-"""What a distribution's file says already: the audit flags, which stay unless others are asked for, and the mounts.
-
-What is no YAML says nothing here; `merging` refuses it, with the line.
-"""
+"""What a distribution's file says already: the audit flags, which stay unless others are asked for, and the mounts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
-from decklog.enable.distributions.shapes import read_all
 from decklog.enable.manifest import is_within, plain
 from decklog.errors import DecklogError
 
@@ -58,35 +52,38 @@ def _free(name: str, names: set[str]) -> str:
     return next(each for each in (name, *(f"{name}-{n}" for n in range(2, len(names) + 3))) if each not in names)
 
 
-def documents_in(data: bytes) -> list[Any]:
-    """Read a file; nothing, if it is no YAML."""
-    try:
-        return read_all(data.decode())
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError):
-        return []
+def is_object(document: Any) -> bool:
+    """Whether a document is an object of some API."""
+    return isinstance(document, dict) and {"apiVersion", "kind"} <= document.keys()
 
 
 def kind_of(documents: Sequence[Any]) -> str:
-    """Give the first document's kind, if it is an object of some API; empty: it is none."""
-    first = next((each for each in documents if each is not None), None)
-    return str(first["kind"]) if isinstance(first, dict) and {"apiVersion", "kind"} <= first.keys() else ""
+    """Give the first document's kind, if all are objects of some API; empty: one is none."""
+    said = [each for each in documents if each is not None]
+    return str(said[0]["kind"]) if said and all(is_object(each) for each in said) else ""
+
+
+def document_of(documents: Sequence[Any], kind: str) -> Mapping[str, Any]:
+    """Find a table's document: of its kind, or without one the one that is no object; empty: there is none."""
+    mappings = [each for each in documents if isinstance(each, dict)]
+    return next((each for each in mappings if (each.get("kind") == kind if kind else not is_object(each))), {})
 
 
 def found_in(documents: Sequence[Any], place: Place, kind: str, policy_key: str) -> There:
     """Read what stands at a table's places; of several flags of one name the last counts."""
-    mappings = [each for each in documents if isinstance(each, dict)]
-    document = next((each for each in mappings if not kind or each.get("kind") == kind), {})
-    flags = dict(_pairs(_at(document, place.flags)))
+    document = document_of(documents, kind)
+    flags = dict(_pairs(at(document, place.flags)))
     if policy_key and isinstance(document.get(policy_key), str):
         flags["audit-policy-file"] = document[policy_key]
-    mounts = _at(document, place.mounts) if place.mounts else None
+    mounts = at(document, place.mounts) if place.mounts else None
     return There(
         {f"--{name}": value for name, value in flags.items() if name.startswith(_PREFIX) and value},
         [each for each in mounts if isinstance(each, dict)] if isinstance(mounts, list) else (),
     )
 
 
-def _at(document: Any, keys: Sequence[str]) -> Any:
+def at(document: Any, keys: Sequence[str]) -> Any:
+    """Give what stands under keys, one below the other; None: nothing does."""
     for key in keys:
         document = document.get(key) if isinstance(document, dict) else None
     return document
