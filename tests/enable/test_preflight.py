@@ -9,9 +9,10 @@ import pytest
 from decklog.enable.cis import checks
 from decklog.enable.findings import Severity
 from decklog.enable.manifest import StaticPod
-from decklog.enable.policy_of import release_of
+from decklog.enable.policy_of import policy_of, release_of
 from decklog.enable.preflight import findings
 from decklog.enable.sizes import in_words, kept, log_files, span_in_words
+from decklog.errors import DecklogError
 from enable.control_plane import AUDIT, METADATA, MOUNTS, manifest, node, pod
 
 if TYPE_CHECKING:
@@ -246,6 +247,20 @@ INVALID = {
         18,
     ),
 }
+
+
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    """Nobody writes to the pipe: reading it would have no end, for kube-apiserver as for us."""
+    node(tmp_path, b"")
+    (tmp_path / "etc/kubernetes/audit-policy.yaml").unlink()
+    for name in ("audit-policy.yaml", "webhook.yaml"):
+        os.mkfifo(tmp_path / "etc/kubernetes" / name)
+    flags: dict[str, str | None] = dict(WEBHOOK)
+    mounts = (*MOUNTS, ("webhook", "/etc/kubernetes/webhook.yaml", "File", True))
+    assert codes(found(tmp_path, flags, mounts=mounts), Severity.GRAVE) == {"policy-no-file", "webhook-no-file"}
+    assert "no plain file" in checks(pod(AUDIT), tmp_path)[-1].reason
+    with pytest.raises(DecklogError, match="no plain file"):
+        policy_of(pod(AUDIT), tmp_path)
 
 
 @pytest.mark.parametrize(("old", "new", "says", "line"), INVALID.values(), ids=INVALID)

@@ -263,8 +263,10 @@ def _with_files(wanted: AuditWanted, pod: StaticPod, root: Path) -> AuditWanted:
     if not path.startswith("/"):
         return wanted
     host = pod.host_of(path)
+    place = root / (host.path if host else path).lstrip("/")
     with suppress(OSError):
-        return replace(wanted, webhook_files=named_files(root / (host.path if host else path).lstrip("/"), path))
+        if place.is_file():
+            return replace(wanted, webhook_files=named_files(place, path))
     return wanted
 
 

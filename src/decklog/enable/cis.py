@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from decklog.audit.event import Level
-from decklog.enable.policy_of import on_host
+from decklog.enable.policy_of import bytes_of, on_host
 from decklog.enable.preflight import NOTHING_RECORDED, check_policy
 from decklog.enable.sizes import kept, minor_of
 from decklog.enable.wanted import Takes, meaning
-from decklog.policy.findings import PolicyError
-from decklog.policy.reader import read
+from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +75,8 @@ def _policies(pod: StaticPod, root: Path, given: bytes | None) -> Iterator[Check
         return
     place = on_host(pod, path, root)
     try:
-        data = given if given is not None else read(str(place)) if place is not None else None
-    except PolicyError as error:
+        data = given if given is not None else bytes_of(place) if place is not None else None
+    except DecklogError as error:
         data, why = None, str(error)
     else:
         why = f"no hostPath volume leads to {path}"

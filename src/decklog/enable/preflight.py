@@ -82,7 +82,7 @@ def _policy(pod: StaticPod, root: Path, given: bytes | None) -> Iterator[Finding
     line = line_of(pod, _POLICY)
     if not path:
         return
-    place, problem = _reachable(pod, path, root, line, "policy", "the policy", wants_file=True)
+    place, problem = _reachable(pod, path, root, line, "policy", "the policy")
     if problem is not None and (given is None or problem.code == "policy-unmounted"):
         yield problem
     host = pod.host_of(path)
@@ -195,7 +195,7 @@ def _webhook(pod: StaticPod, root: Path) -> Iterator[Finding]:
     line = line_of(pod, _WEBHOOK)
     if not path:
         return
-    place, problem = _reachable(pod, path, root, line, "webhook", "the webhook's kubeconfig", wants_file=True)
+    place, problem = _reachable(pod, path, root, line, "webhook", "the webhook's kubeconfig")
     if problem is not None or place is None:
         yield from [problem] if problem else []
         return
@@ -209,15 +209,13 @@ def _webhook(pod: StaticPod, root: Path) -> Iterator[Finding]:
         yield Finding(Severity.GRAVE, "webhook-kubeconfig", str(error), "mend it", line)
         return
     for each in named:
-        _, problem = _reachable(
-            pod, each, root, line, "webhook-file", "the webhook's kubeconfig names", wants_file=True
-        )
+        _, problem = _reachable(pod, each, root, line, "webhook-file", "the webhook's kubeconfig names")
         if problem is not None:
             yield problem
 
 
 def _reachable(
-    pod: StaticPod, path: str, root: Path, line: int, code: str, called: str, *, wants_file: bool
+    pod: StaticPod, path: str, root: Path, line: int, code: str, called: str
 ) -> tuple[Path | None, Finding | None]:
     """Follow a path of the container to the host, and say what stands in the way."""
     host = pod.host_of(path)
@@ -230,12 +228,15 @@ def _reachable(
         if found is None:
             what = f"{called} {path}: {place} is not there, and kube-apiserver would not start"
             return None, Finding(Severity.GRAVE, f"{code}-missing", what, "put it there first", host.line or line)
-        if wants_file and stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(found.st_mode):
             what = f"{called} {path}: {place} is a directory"
             hint = " (kubelet makes one where a volume of type DirectoryOrCreate finds nothing)"
             return None, Finding(
                 Severity.GRAVE, f"{code}-directory", what + hint * (host.type in _DIRECTORIES), "put a file there", line
             )
+        if not stat.S_ISREG(found.st_mode):
+            what = f"{called} {path}: {place} is no plain file, and kube-apiserver might wait for it without end"
+            return None, Finding(Severity.GRAVE, f"{code}-no-file", what, "put a file there", line)
     except OSError as error:
         what = f"{called} {path}: {place} cannot be looked at ({error.strerror})"
         return place, Finding(Severity.WARNING, f"{code}-unread", what, "run as root", line)
