@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import os
 import tempfile
@@ -17,10 +18,12 @@ from ask.logs import event, life, ref
 from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.parts import Sizes
+from decklog.ask.prefilter import Sieve
 from decklog.ask.requests import merge
 from decklog.ask.scan import scan
 from decklog.ask.sifting import HEAD
-from decklog.audit.event import Stage, Status
+from decklog.audit.event import Stage, Status, User
+from decklog.audit.networks import NetworkPattern
 from decklog.audit.query import CodePattern, Pattern, Query, ResourcePattern
 from decklog.audit.wire import encode_line
 from decklog.sources.places import find
@@ -86,6 +89,13 @@ FIELDS = {
     ),
     "paths": patterns("/healthz", "/web"),
     "stages": patterns(*hostile.STAGES),
+    "levels": patterns("Metadata", "Request"),
+    "human": st.booleans(),
+    "slower_than_us": st.sampled_from((0, 1_000_000)),
+    "source_ips": st.sampled_from(("192.0.2.0/24", "-10.0.0.0/8")).map(lambda text: (NetworkPattern.parse(text),)),
+    "since": st.sampled_from(hostile.TIMES[:2]),
+    "until": st.sampled_from(hostile.TIMES[:2]),
+    "after": st.sampled_from(hostile.TIMES[:2]),
     "texts": st.lists(st.sampled_from(("web", "<3>", "wéb<", 'quo"te', "\n")), min_size=1, max_size=2).map(tuple),
 }
 
@@ -93,7 +103,7 @@ FIELDS = {
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
     names = draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=3, unique=True))
-    return Query(**{name: draw(FIELDS[name]) for name in names}, reach=draw(st.booleans()))  # type: ignore[arg-type]  # because: each field has its own type
+    return Query(**{name: draw(FIELDS[name]) for name in names}, reach=draw(st.booleans()))
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -103,12 +113,13 @@ def queries(draw: st.DrawFn) -> Query:
     packed=st.booleans(),
     part=st.integers(64, 4000),
     piece=st.integers(16, 2000),
+    answer=st.sampled_from((700, 1 << 20)),
 )
 def test_scanning_never_changes_an_answer(
-    files: list[list[bytes]], asked: list[Query], packed: bool, part: int, piece: int
+    files: list[list[bytes]], asked: list[Query], packed: bool, part: int, piece: int, answer: int
 ) -> None:
     """Over any lines, the scan makes the same requests and the same matching events as reading every line does."""
-    sizes = Sizes(smallest=0, part=part, piece=piece)
+    sizes = Sizes(smallest=0, part=part, piece=piece, answer=answer)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.log" for number, _ in enumerate(files)]
         for path, lines in zip(paths, files, strict=True):
@@ -124,6 +135,8 @@ def test_scanning_never_changes_an_answer(
     assert fast_coverage.lines == slow_coverage.lines
     assert fast_coverage.others == slow_coverage.others
     assert fast_coverage.undecoded <= fast_coverage.lines
+    if Sieve.of(asked) is None:
+        assert fast_coverage == slow_coverage
 
 
 def _matching(records: list[Record], asked: list[Query]) -> list[Record]:
@@ -257,7 +270,6 @@ def test_many_requests_are_found_with_all_their_stages(tmp_path: Path) -> None:
     ("name", "query", "text"),
     [
         ("a query without a needle", Query(codes=()), None),
-        ("only negations", Query(users=(Pattern("alice", negated=True),)), None),
         ("a log of another shape", DELETION, b'{"apiVersion":"audit.k8s.io/v1","kind":"Event"}\n'),
         ("a pretty-printed list", DELETION, b'{\n  "kind": "EventList",\n'),
         ("an audit ID that cannot be looked for", DELETION, encode_line(event(audit_id="<&>"))),
@@ -271,6 +283,56 @@ def test_what_cannot_be_scanned_is_read(tmp_path: Path, name: str, query: Query,
     records, coverage = scanned([path], query)
     assert (records, coverage) == slowly([path]), name
     assert coverage.undecoded == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("people", Query(human=True)),
+        ("a class of codes", Query(codes=(CodePattern.parse("4xx"),))),
+        ("only negations", Query(users=(Pattern("alice", negated=True),))),
+        ("a time", Query(since="2026-03-02T00:00:00.000000Z")),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 3])
+def test_without_a_needle_each_line_is_decoded_and_few_are_kept(
+    tmp_path: Path, name: str, query: Query, processes: int
+) -> None:
+    """Where no needle helps, only the lines of requests that match are kept; all were read, and bad ones are told."""
+    day = "2026-03-02T00:00:01.000000Z"
+    machines = [replace(one, user=User("system:node:n1")) for one in PADDING]
+    alices = [replace(one, user=User("alice")) for one in PADDING]
+    kept = life(
+        Stage.REQUEST_RECEIVED,
+        Stage.RESPONSE_COMPLETE,
+        user=User("bob"),
+        audit_id="kept",
+        response_status=Status(code=404),
+        stage_timestamp=day,
+    )
+    others = alices if query.users else machines
+    path = written(tmp_path, [*others, kept[0], *others, kept[1]])
+    torn = encode_line(kept[1])[:-20]
+    path.write_bytes(path.read_bytes() + torn + b"\n" + encode_line(others[0]))
+    records, coverage = scanned([path], query, processes=processes)
+    slow, slow_coverage = slowly([path])
+    assert [record.number for record in records] == [51, 102], name
+    assert list(merge(records, query)) == list(merge(slow, query))
+    assert coverage == slow_coverage
+    assert coverage.bad_lines == 1
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("query", [Query(verbs=(Pattern("delete"),)), Query(human=True)])
+def test_an_answer_without_room_is_read(tmp_path: Path, query: Query, processes: int) -> None:
+    """However many parts and processes there are, lines of an answer are kept up to one bound; past it all are read."""
+    path = written(tmp_path, PADDING)
+    size = path.stat().st_size
+    _, coverage = found = scanned([path], query, sizes=dataclasses.replace(TINY, answer=size // 2), processes=processes)
+    assert found == slowly([path])
+    assert coverage.undecoded == 0
+    records, _ = scanned([path], query, sizes=dataclasses.replace(TINY, answer=2 * size), processes=processes)
+    assert len(records) == len(PADDING)
 
 
 def test_a_small_log_is_read(tmp_path: Path) -> None:

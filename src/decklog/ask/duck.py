@@ -23,7 +23,7 @@ from decklog.ask.flat import BODIES, COLUMNS, encoded, flat
 from decklog.ask.forking import fork_map
 from decklog.ask.made_requests import EVENTS, REQUESTS, TOLD
 from decklog.ask.parts import Sizes, survey
-from decklog.ask.tally import add_coverage, uncollected
+from decklog.ask.tally import uncollected
 from decklog.ask.usual import PIECE_BYTES, LongLineError, Usual, whole_lines
 from decklog.errors import DecklogError
 from decklog.sources.reader import read, records_of
@@ -349,7 +349,7 @@ def _cover(coverage: Coverage, logs: list[Log], done: Sequence[_Done]) -> None:
         base = 0
         for _ in log.parts():
             part = next(parts)
-            add_coverage(coverage, part.coverage, base)
+            coverage.add(part.coverage, base)
             for file in part.files:
                 file.base = base
             base += part.feeds

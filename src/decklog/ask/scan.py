@@ -3,8 +3,10 @@
 It gives what `sources.reader.read` gives, less the records of requests of which no event matches: `ask.requests.merge`
 makes the same requests of both. What was passed over is counted (`Coverage.undecoded`), so that an answer can say so.
 
-Not scanned but read line by line: standard input, few bytes, logs in other shapes than kube-apiserver's lines, queries
-without a needle (`prefilter`), and questions to which so much is the answer that it would not fit into memory.
+Queries without a needle (`prefilter`) pass over nothing: every line is decoded, but by several processes (`decoding`).
+
+Not scanned but read line by line: standard input, few bytes, logs in other shapes than kube-apiserver's lines, what has
+everything as its answer, and what has more than finds room in memory (`room`).
 """
 
 from __future__ import annotations
@@ -14,25 +16,29 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from decklog.ask.bytesearch import TooMuchError
+from decklog.ask.decoding import ByDecoding
 from decklog.ask.forking import fork_map
 from decklog.ask.looking import shows
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.prefilter import Sieve
+from decklog.ask.room import Room
 from decklog.ask.sifting import NEAR_KEYS, ByAuditId, ByQuestion, Sifted, decode
+from decklog.ask.tally import uncollected
+from decklog.audit.query import Query
 from decklog.sources.reader import read
-from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
+from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from decklog.ask.parts import Log, Part
     from decklog.ask.sifting import NumberedLine
-    from decklog.audit.query import Query
     from decklog.sources.places import Place
     from decklog.sources.record import Record
 
 
 _SIZES: Final = Sizes()
+_EVERYTHING: Final = Query()
 
 
 def scan(
@@ -71,12 +77,15 @@ def _found(
     declared: bool,
 ) -> Iterator[Record] | None:
     sieve = Sieve.of(queries)
-    logs = survey(places, sizes) if sieve is not None else None
-    if sieve is None or logs is None:
+    if sieve is None and (not queries or any(query.texts or query == _EVERYTHING for query in queries)):
         return None
-    scanning = _Scanning(logs, processes, declared=declared)
+    logs = survey(places, sizes)
+    if logs is None:
+        return None
+    scanning = _Scanning(logs, processes, sizes.answer, declared=declared)
     try:
-        lines = scanning.lines(sieve, queries)
+        with uncollected():
+            lines = scanning.lines(sieve, queries)
     except TooMuchError:
         return None
     scanning.count(coverage)
@@ -86,7 +95,8 @@ def _found(
 class _Scanning:
     """One question put to several logs."""
 
-    def __init__(self, logs: list[Log], processes: int, *, declared: bool) -> None:
+    def __init__(self, logs: list[Log], processes: int, most: int, *, declared: bool) -> None:
+        self._most = most
         self._declared = declared
         self._logs = logs
         self._parts: list[Part] = [part for log in logs for part in log.parts()]
@@ -94,25 +104,35 @@ class _Scanning:
         self._first: list[Sifted] = []
         self._audit_ids: frozenset[str] = frozenset()
 
-    def lines(self, sieve: Sieve, queries: tuple[Query, ...]) -> list[list[NumberedLine]]:
+    def lines(self, sieve: Sieve | None, queries: tuple[Query, ...]) -> list[list[NumberedLine]]:
         """Give for each part the lines that the answer needs; TooMuchError if they are too many."""
+        room = Room(len(self._parts), self._most)
 
-        def first(part: Part) -> Sifted:
-            return ByQuestion(sieve, queries, part, declared=self._declared).sift()
+        def first(place: int) -> Sifted:
+            part, declared = self._parts[place], self._declared
+            if sieve is None:
+                return ByDecoding(queries, part, declared=declared, room=room.of(place)).sift()
+            return ByQuestion(sieve, queries, part, declared=declared, room=room.of(place)).sift()
 
-        def second(place: int) -> list[NumberedLine]:
-            sifting = ByAuditId(self._audit_ids, self._first[place].blocks, self._uris())
-            return sifting.sift(self._parts[place].blocks()).kept
-
-        self._first = fork_map(first, self._parts, self._processes)
+        self._first = fork_map(first, range(len(self._parts)), self._processes)
         self._audit_ids = frozenset[str]().union(*(found.audit_ids for found in self._first))
         suspects = [found.kept for found in self._first]
-        if sieve.whole_requests or not self._audit_ids:
+        if (sieve is not None and sieve.whole_requests) or not self._audit_ids:
             return suspects
         if self._have_all():
             return [sorted({*found.kept, *found.near}) for found in self._first]
-        others = fork_map(second, range(len(self._parts)), self._processes)
+        others = self._others()
         return [sorted({*odd, *more}) for odd, more in zip(suspects, others, strict=True)]
+
+    def _others(self) -> list[list[NumberedLine]]:
+        """Give for each part the lines of the requests that match."""
+        room = Room(len(self._parts), self._most)
+
+        def second(place: int) -> list[NumberedLine]:
+            sifting = ByAuditId(self._audit_ids, self._first[place].blocks, self._uris(), room.of(place))
+            return sifting.sift(self._parts[place].blocks()).kept
+
+        return fork_map(second, range(len(self._parts)), self._processes)
 
     def _have_all(self) -> bool:
         """Tell whether the first sifting has come by all events of the requests that it found."""
@@ -139,7 +159,7 @@ class _Scanning:
             coverage.size_bytes += log.size_bytes
             for _ in log.parts():
                 found, base = next(places)
-                _add(coverage, found.coverage, base)
+                coverage.add(found.coverage, base)
 
     def records(self, lines: list[list[NumberedLine]]) -> Iterator[Record]:
         """Decode the lines of the answer."""
@@ -157,17 +177,3 @@ class _Scanning:
             bases.append(before)
             before += found.lines
         return bases
-
-
-def _add(coverage: Coverage, part: Coverage, base: int) -> None:
-    """Add what was seen of a part, before which `base` lines stand in its file."""
-    coverage.lines += part.lines
-    coverage.undecoded += part.undecoded
-    coverage.bad_lines += part.bad_lines
-    coverage.cut += part.cut
-    coverage.others += part.others
-    coverage.problems += part.problems
-    room = KEPT_PROBLEMS - len(coverage.bad_examples)
-    coverage.bad_examples += [BadLine(bad.file, base + bad.number, bad.problem) for bad in part.bad_examples[:room]]
-    coverage.first = min(filter(None, (coverage.first, part.first)), default=None)
-    coverage.last = max(filter(None, (coverage.last, part.last)), default=None)

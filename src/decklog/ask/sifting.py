@@ -25,11 +25,12 @@ from decklog.sources.reader import records_of
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from decklog.ask.bytesearch import Block
     from decklog.ask.parts import Part
     from decklog.ask.prefilter import Sieve
+    from decklog.audit.event import Event
     from decklog.audit.query import Query
     from decklog.sources.record import Record
 
@@ -37,12 +38,12 @@ HEAD: Final = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1'
 """How the lines begin of which one sees at once what they are; v1beta1 and v1alpha1 begin so, too."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 KEPT_BYTES: Final = 32 << 20
-"""Lines that are kept for the answer, at most."""
+"""Lines of one part that are kept for the answer, at most."""
 NEAR_BYTES: Final = 32 << 10
 NEAR_KEYS: Final = 100
 """The same of a part, to save the second sifting."""
 KEPT_REQUESTS: Final = 50_000
-"""Requests that are remembered by their audit ID, at most."""
+"""Requests of one part that are remembered by their audit ID, at most."""
 
 SAMPLE_BYTES: Final = 64 << 10
 """Lines of so many bytes are enough to tell which needles are rare."""
@@ -71,6 +72,10 @@ class Sifted:
     coverage: Coverage = field(default_factory=Coverage)
     """Blank lines left out; times and bad lines as far as lines were decoded."""
     kept_bytes: int = 0
+    matched_bytes: int = 0
+    """Of the events that match and whose lines are not kept: the second sifting will keep them."""
+    room: Callable[[int], None] | None = None
+    """Told of the bytes that are taken; raises TooMuchError. None when sifted: then another process gets this."""
     near: list[NumberedLine] = field(default_factory=list)
     """Lines with what was looked for, whether they match or not."""
     near_bytes: int = 0
@@ -98,6 +103,21 @@ class Sifted:
         if self.kept_bytes > KEPT_BYTES:
             raise TooMuchError("too many lines to keep")
         self.kept.append((number, line))
+        self._taken()
+
+    def match(self, event: Event, size: int) -> None:
+        """Remember the request of an event that matches, of whose line `size` bytes are yet to be kept."""
+        self.audit_ids.add(event.audit_id)
+        if len(self.keys) <= NEAR_KEYS:
+            self.keys.add((event.verb, event.request_uri))
+        if len(self.audit_ids) > KEPT_REQUESTS:
+            raise TooMuchError("too many requests match")
+        self.matched_bytes += size
+        self._taken()
+
+    def _taken(self) -> None:
+        if self.room is not None:
+            self.room(self.kept_bytes + self.matched_bytes)
 
 
 def decode(
@@ -111,11 +131,44 @@ def decode(
             yield record
 
 
+def decide(
+    found: Sifted,
+    candidates: list[NumberedLine],
+    keep: set[int],
+    queries: tuple[Query, ...],
+    part: Part,
+    *,
+    declared: bool,
+) -> None:
+    """Decode lines of a part and remember which events match; keep the lines numbered in `keep` that have events."""
+    lines = dict(candidates)
+    left = set(keep)
+    for record in decode(candidates, part.log.name, found.coverage, at_start=part.start == 0, declared=declared):
+        number, event = record.number, record.event
+        if event is None:
+            continue
+        if any(query.matches(event, record.line) for query in queries):
+            found.match(event, 0 if number in keep else len(record.line))
+        if number in left:
+            left.discard(number)
+            found.keep(number, lines[number])
+
+
 class ByQuestion:
     """The first sifting: by the needles of queries."""
 
-    def __init__(self, sieve: Sieve, queries: tuple[Query, ...], part: Part, *, declared: bool) -> None:
+    def __init__(
+        self,
+        sieve: Sieve,
+        queries: tuple[Query, ...],
+        part: Part,
+        *,
+        declared: bool,
+        room: Callable[[int], None] | None = None,
+    ) -> None:
+        """`room` is told how many bytes of lines the part takes so far, and may raise TooMuchError."""
         self._part = part
+        self._room = room
         self._declared = declared
         self._sieve = sieve
         self._queries = queries
@@ -123,7 +176,7 @@ class ByQuestion:
 
     def sift(self) -> Sifted:
         """Find the events that match; keep suspects (with a sieve of whole requests: all that may match)."""
-        found = Sifted()
+        found = Sifted(room=self._room)
         passed = 0
         sampled = 0
         first = last = b""
@@ -147,6 +200,7 @@ class ByQuestion:
             passed += lines - blank - (found.decoded - before)
             first = first or block.line(0, text.find(b"\n", 0, end))
             last = block.line(text.rfind(b"\n", 0, end - 1) + 1, end)
+        found.room = None
         found.coverage.lines += passed
         found.coverage.undecoded = passed
         found.coverage.problems += self._part.damage
@@ -167,33 +221,22 @@ class ByQuestion:
         if not candidates:
             return
         found.decoded += len(candidates)
-        lines = dict(candidates)
-        kept: set[int] = set()
-        part = self._part
-        for record in decode(
-            candidates, part.log.name, found.coverage, at_start=part.start == 0, declared=self._declared
-        ):
-            event = record.event
-            if event is None:
-                continue
-            if any(query.matches(event, record.line) for query in self._queries):
-                found.audit_ids.add(event.audit_id)
-                if len(found.keys) <= NEAR_KEYS:
-                    found.keys.add((event.verb, event.request_uri))
-                if len(found.audit_ids) > KEPT_REQUESTS:
-                    raise TooMuchError("too many requests match")
-            if record.number not in kept and (record.number in odd or self._sieve.whole_requests):
-                kept.add(record.number)
-                found.keep(record.number, lines[record.number])
+        keep = {number for number, _ in candidates} if self._sieve.whole_requests else odd
+        decide(found, candidates, keep, self._queries, self._part, declared=self._declared)
 
 
 class ByAuditId:
     """The second sifting: by audit IDs."""
 
     def __init__(
-        self, audit_ids: frozenset[str], block_lines: Sequence[int], uris: frozenset[str] = frozenset()
+        self,
+        audit_ids: frozenset[str],
+        block_lines: Sequence[int],
+        uris: frozenset[str] = frozenset(),
+        room: Callable[[int], None] | None = None,
     ) -> None:
         """`uris`: of the requests that are meant, if they are known; then what has another URI may be missing."""
+        self._room = room
         few = len(audit_ids) <= _FEW_IDS
         needles = [needle(Pattern(audit_id)) if few or is_plain(audit_id) else None for audit_id in sorted(audit_ids)]
         self._needles = [one for one in needles if one is not None]
@@ -206,7 +249,7 @@ class ByAuditId:
 
     def sift(self, blocks: Iterable[Block]) -> Sifted:
         """Keep the lines of the requests; a few others may be among them."""
-        found = Sifted()
+        found = Sifted(room=self._room)
         looking = Looking()
         for block, lines in zip(blocks, self._block_lines, strict=False):
             if self._few and not looking.pieces:
@@ -216,6 +259,7 @@ class ByAuditId:
                 for number, _, line in _numbered(block, found.lines, spans):
                     found.keep(number, line)
             found.lines += lines
+        found.room = None
         return found
 
     def _each_id(self, block: Block, looking: Looking) -> dict[int, int]:

@@ -30,11 +30,10 @@ from decklog.ask.prefilter import Sieve
 from decklog.ask.sifting import ByAuditId, ByQuestion, Sifted
 from decklog.ask.stored_sql import ANY, in_event, lasting, narrowed, whole_requests, within
 from decklog.ask.stored_told import either
-from decklog.ask.tally import add_coverage
 from decklog.audit.query_sql import Condition
 from decklog.audit.wire import WireError, decode_event
-from decklog.errors import DecklogError
 from decklog.sources.record import Coverage, Record
+from decklog.store import unreadable
 from decklog.store.items import identity_of
 from decklog.store.known import Keys
 from decklog.store.reading import lines as lines_of
@@ -230,8 +229,7 @@ class _Journals:
             if part.start == 0:
                 coverage.files.append(part.log.name)
                 coverage.size_bytes += part.log.size_bytes
-            coverage.undecoded += first.coverage.undecoded
-            add_coverage(coverage, first.coverage, base)
+            coverage.add(first.coverage, base)
             for number, line in numbered:
                 record = record_of(line, part.log.name, base + number)
                 if record.event is not None and record.event.audit_id in ids:
@@ -293,10 +291,7 @@ def reading_segments(view: View, queries: Sequence[Query]) -> Iterator[Segments]
             connection.execute("SET TimeZone = 'UTC'")
             yield Segments(view, queries, connection.cursor(), Path(folder))
         except duckdb.Error as error:
-            words = " ".join(str(error).split("\n\n")[0].split())[:300]
-            raise DecklogError(
-                f"a segment of {view.store} cannot be read ({words}): decklog store check names the damage"
-            ) from error
+            raise unreadable.of_store(view.store, error) from error
         finally:
             connection.close()
 

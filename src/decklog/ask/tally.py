@@ -36,7 +36,7 @@ from decklog.ask.usual import PIECE_BYTES, Usual, unwrapped
 from decklog.audit.event import Stage
 from decklog.audit.query import Query
 from decklog.sources.reader import read, records_of
-from decklog.sources.record import KEPT_PROBLEMS, BadLine, Coverage
+from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -293,21 +293,8 @@ class _Tallying:
             base = 0
             for _ in log.parts():
                 part = next(parts)
-                add_coverage(coverage, part.coverage, base)
+                coverage.add(part.coverage, base)
                 base += part.feeds
-
-
-def add_coverage(coverage: Coverage, part: Coverage, base: int) -> None:
-    """Add what was seen of a part, before which `base` lines stand in its file."""
-    coverage.lines += part.lines
-    coverage.bad_lines += part.bad_lines
-    coverage.cut += part.cut
-    coverage.others += part.others
-    coverage.problems += part.problems
-    room = KEPT_PROBLEMS - len(coverage.bad_examples)
-    coverage.bad_examples += [BadLine(bad.file, base + bad.number, bad.problem) for bad in part.bad_examples[:room]]
-    coverage.first = min(filter(None, (coverage.first, part.first)), default=None)
-    coverage.last = max(filter(None, (coverage.last, part.last)), default=None)
 
 
 def _joined(parts: Sequence[_Part]) -> tuple[set[int], set[int]]:

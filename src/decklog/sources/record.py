@@ -108,3 +108,16 @@ class Coverage:
             self.first = time
         if self.last is None or time > self.last:
             self.last = time
+
+    def add(self, part: Coverage, base: int) -> None:
+        """Add what was seen of a part of a file, before which `base` lines stand in it; not the file and its bytes."""
+        self.lines += part.lines
+        self.undecoded += part.undecoded
+        self.bad_lines += part.bad_lines
+        self.cut += part.cut
+        self.others += part.others
+        self.problems += part.problems
+        room = KEPT_PROBLEMS - len(self.bad_examples)
+        self.bad_examples += [BadLine(bad.file, base + bad.number, bad.problem) for bad in part.bad_examples[:room]]
+        for time in filter(None, (part.first, part.last)):
+            self.stretch(time)
