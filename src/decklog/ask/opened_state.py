@@ -30,6 +30,7 @@ from decklog.ask.stored_tail import Tail
 from decklog.ask.stored_told import KEPT, LAST, LATEST, LISTS, PLACE, READ, columns
 from decklog.errors import DecklogError
 from decklog.sources.record import BadLine
+from decklog.store import unreadable
 from decklog.store.catalog import COMPACTED
 from decklog.store.columns import microtime
 from decklog.store.parquet import UNKNOWN_DAY
@@ -214,10 +215,7 @@ class State:
             yield self._current(cursor, since, until, cluster, limit)
         except (duckdb.Error, RuntimeError) as error:
             limit.check()
-            words = " ".join(str(error).split("\n\n")[0].split())[:300]
-            raise DecklogError(
-                f"a segment of {self._store} cannot be read ({words}): decklog store check names the damage"
-            ) from error
+            raise unreadable.of_store(self._store, error) from error
         except OSError as error:
             raise DecklogError(
                 f"cannot read the store {self._store} ({error.strerror}): run as a user who may"

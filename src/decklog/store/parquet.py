@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from decklog.errors import DecklogError
-from decklog.store import columns
+from decklog.store import columns, unreadable
 from decklog.store.columns import COLUMNS, READ
 from decklog.store.recent import KEY_BYTES
 
@@ -105,8 +105,7 @@ class Engine:
         try:
             return self.connection.execute(sql, list(values)).fetchall()
         except duckdb.Error as error:
-            words = " ".join(str(error).split("\n\n")[0].split())[:300]
-            raise DecklogError(f"DuckDB: {words}") from error
+            raise DecklogError(f"DuckDB: {unreadable.words(error)}") from error
 
     def fresh(self, suffix: str) -> Path:
         """Name a file in the directory."""
