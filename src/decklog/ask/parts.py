@@ -39,8 +39,8 @@ class Sizes:
     piece: int = CHUNK_BYTES
     """Read at a time; small enough for a processor's cache."""
     answer: int = 64 << 20
-    """Lines that are kept for an answer, of all parts together: they stand there twice while a child hands them over. What
-    needs more is read line by line."""
+    """Lines that are kept for an answer, of all parts together: they stand there twice while a child hands them over.
+    What needs more is read line by line."""
 
 
 @dataclass(slots=True)
