@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from decklog.amounts import binary_size
 from decklog.enable.cis import checks
 from decklog.enable.findings import Severity
 from decklog.enable.manifest import StaticPod
 from decklog.enable.policy_of import policy_of, release_of
 from decklog.enable.preflight import findings
-from decklog.enable.sizes import in_words, kept, log_files, span_in_words
+from decklog.enable.sizes import kept, log_files, span_in_words
 from decklog.errors import DecklogError
 from enable.control_plane import AUDIT, METADATA, MOUNTS, manifest, node, pod
 
@@ -323,7 +324,7 @@ def test_defaults_are_the_releases(tmp_path: Path) -> None:
     old, new = kept(pod({})), kept(pod({}, image="kube-apiserver:v1.36.0"))
     assert (old.max_bytes, old.max_age_days) == (None, None)
     assert new.max_bytes is not None
-    assert in_words(new.max_bytes) == "9.9 GiB"
+    assert binary_size(new.max_bytes) == "9.9 GiB"
     assert log_files(pod({}), tmp_path) is None
 
 

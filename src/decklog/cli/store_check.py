@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from decklog.amounts import binary_size
 from decklog.ask.terminal import visible
-from decklog.cli.storing import FINDINGS, output_option, print_object, reading_engine, size, store_option
+from decklog.cli.storing import FINDINGS, output_option, print_object, reading_engine, store_option
 from decklog.disk import Disk
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def command(store: Path, repair: bool, output: str) -> None:
             click.echo(visible(_line(fault)))
         click.echo(
             f"{checked.events:,} events are as they were, in {checked.segments:,} segments"
-            f" and {checked.journals:,} journals ({size(checked.size)})",
+            f" and {checked.journals:,} journals ({binary_size(checked.size)})",
             err=True,
         )
     if any(fault.damage for fault in faults):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from decklog.amounts import binary_size
 from decklog.ask.filters import listed, patterns, resources
 from decklog.ask.moments import moment
 from decklog.ask.terminal import visible
 from decklog.assembling.upkeep import maintaining, retention_rules
 from decklog.audit.query import Query
-from decklog.cli.storing import FINDINGS, size, store_option
+from decklog.cli.storing import FINDINGS, store_option
 from decklog.disk import Disk
 from decklog.errors import DecklogError
 from decklog.store import holds as legal_holds
@@ -110,7 +111,7 @@ def _show(found: Plan, *, write: bool) -> None:
         )
     word = "deleted" if write and not found.refused else "would be deleted (--write does it)"
     freed = sum(doomed.segment.file_bytes * doomed.rows // doomed.segment.rows for doomed in found.doomed)
-    click.echo(f"{found.events:,} events, about {size(freed)}: {word}; {found.held:,} are held", err=True)
+    click.echo(f"{found.events:,} events, about {binary_size(freed)}: {word}; {found.held:,} are held", err=True)
 
 
 def _holds(store: Path, hold: str | None, release: str | None, query: Query | None) -> None:

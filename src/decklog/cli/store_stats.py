@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from decklog.amounts import binary_size
 from decklog.ask.terminal import visible
-from decklog.cli.storing import FINDINGS, output_option, print_object, reading_engine, size, store_option
+from decklog.cli.storing import FINDINGS, output_option, print_object, reading_engine, store_option
 from decklog.disk import Disk
 
 if TYPE_CHECKING:
@@ -65,10 +66,11 @@ def _json(figures: Figures, found: Gaps | None, sent: int | None) -> dict[str, A
 def _lines(figures: Figures) -> list[str]:
     days = sorted(figures.days.items(), reverse=True)
     more = len(days) - _SHOWN_DAYS
+    packed = f"{binary_size(figures.segment_bytes)} of {binary_size(figures.segment_raw_bytes)}"
     return [
         f"events       {figures.events:,}",
-        f"in segments  {figures.segment_events:,} ({size(figures.segment_bytes)} of {size(figures.segment_raw_bytes)})",
-        f"in journals  {figures.journal_events:,} ({size(figures.journal_bytes)})",
+        f"in segments  {figures.segment_events:,} ({packed})",
+        f"in journals  {figures.journal_events:,} ({binary_size(figures.journal_bytes)})",
         f"an event     {figures.bytes_an_event:,.0f} bytes",
         f"from         {figures.first or '-'}",
         f"to           {figures.last or '-'}",

@@ -54,12 +54,3 @@ def reading_engine() -> Iterator[Engine]:
 
     with tempfile.TemporaryDirectory(prefix="decklog-store-") as folder, engine(Path(folder)) as ready:
         yield ready
-
-
-def size(count: float) -> str:
-    """Write a number of bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} TiB"

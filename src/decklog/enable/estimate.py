@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from decklog.amounts import binary_size
 from decklog.enable.policy_of import policy_of
-from decklog.enable.sizes import in_words, kept, span_in_words
+from decklog.enable.sizes import kept, span_in_words
 from decklog.enable.wanted import Takes, meaning
 from decklog.errors import DecklogError
 from decklog.policy.deciding import decide_by
@@ -72,7 +73,7 @@ def _traffic(report: Report, events: float, size: float) -> Iterator[str]:
     span = span_in_words(report.span_seconds / DAY_S)
     yield (
         f"of {report.before.events:,} events in {span} the policy keeps {report.after.events:,}: "
-        f"{events:,.0f} events and {in_words(size)} a day, {events / DAY_S:,.1f} events a second on average"
+        f"{events:,.0f} events and {binary_size(size)} a day, {events / DAY_S:,.1f} events a second on average"
     )
 
 
@@ -87,7 +88,7 @@ def _queues(pod: StaticPod, mean: float, events: float) -> Iterator[str]:
         queue = _queue(pod, name, flag, mode)
         if not queue:
             continue
-        size = in_words(queue * mean * _IN_MEMORY)
+        size = binary_size(queue * mean * _IN_MEMORY)
         days = queue / max(events, 1e-9)
         yield (
             f"the {name}'s queue holds {queue:,} events, {span_in_words(days)} of such traffic without its receiver; "

@@ -9,11 +9,12 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Final
 
+from decklog.amounts import binary_size
 from decklog.enable import flag_checks, pod_checks
 from decklog.enable.findings import Finding, Severity
 from decklog.enable.flag_checks import line_of
 from decklog.enable.policy_of import on_host, release_of
-from decklog.enable.sizes import free_bytes, in_words, kept, log_files
+from decklog.enable.sizes import free_bytes, kept, log_files
 from decklog.errors import DecklogError
 from decklog.kubeconfig import named_files
 from decklog.policy.findings import PolicyError
@@ -183,8 +184,8 @@ def _space(pod: StaticPod, root: Path, folder: Path, free: Callable[[Path], int]
         return
     if limits.max_bytes > room:
         what = (
-            f"the log may take {in_words(limits.max_bytes)} (maxsize, times maxbackup + 1), and {folder} has room for "
-            f"{in_words(room)}"
+            f"the log may take {binary_size(limits.max_bytes)} (maxsize, times maxbackup + 1), and {folder} has room "
+            f"for {binary_size(room)}"
         )
         do = "give a smaller --audit-log-maxsize or --audit-log-maxbackup, or another --audit-log-path"
         yield Finding(Severity.WARNING, "disk-space", what, do, line)

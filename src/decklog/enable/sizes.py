@@ -100,14 +100,6 @@ def _number(pod: StaticPod, flag: str, default: int) -> int:
     return found if isinstance(found, int) and found >= 0 else default
 
 
-def in_words(size: float) -> str:
-    """Write bytes as people do, in the units of the flags: ``1.1 GiB``."""
-    value, units = float(size), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{value:.0f} {units[0]}" if units[0] == "bytes" or value >= 100 else f"{value:.1f} {units[0]}"
-
-
 def span_in_words(days: float) -> str:
     """Write a span of time as people do: ``13.1 days``, ``58 minutes``."""
     for unit, length in (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0)):

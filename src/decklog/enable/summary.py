@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from decklog import kubeconfig
+from decklog.amounts import binary_size
 from decklog.audit.event import Stage
 from decklog.enable import flag_checks
 from decklog.enable.cis import checks
@@ -15,7 +16,7 @@ from decklog.enable.findings import Severity
 from decklog.enable.growth import bytes_a_day
 from decklog.enable.policy_of import on_host, policy_of, release_of
 from decklog.enable.preflight import findings
-from decklog.enable.sizes import in_words, kept, log_files, span_in_words
+from decklog.enable.sizes import kept, log_files, span_in_words
 from decklog.enable.topics import topics
 from decklog.errors import DecklogError
 
@@ -180,10 +181,10 @@ def _keeps(pod: StaticPod, root: Path | None) -> Keeps | None:
     says = [_limits(limits.max_size_bytes, limits.max_backups, limits.max_age_days)]
     if files is not None:
         count = "there is 1 file" if files.count == 1 else f"there are {files.count} files"
-        says.append(f"{count}, {in_words(files.size_bytes)}" if files.count else "no file yet")
+        says.append(f"{count}, {binary_size(files.size_bytes)}" if files.count else "no file yet")
     if rate is not None:
         span = span_in_words(days) if days is not None else "all of it, until the disk is full"
-        says.append(f"at the current rate, {in_words(rate)} a day, that is {span}")
+        says.append(f"at the current rate, {binary_size(rate)} a day, that is {span}")
     return Keeps(
         limits.max_bytes,
         limits.max_age_days,
@@ -199,5 +200,5 @@ def _limits(size: int | None, backups: int | None, age: int | None) -> str:
     if size is None:
         return "one file without a limit"
     many = f"{backups + 1} files" if backups is not None else "any number of files"
-    total = f" ({in_words(size * (backups + 1))})" if backups is not None else ""
-    return f"{many} of {in_words(size)}{total}{f', for {age} days at most' if age is not None else ''}"
+    total = f" ({binary_size(size * (backups + 1))})" if backups is not None else ""
+    return f"{many} of {binary_size(size)}{total}{f', for {age} days at most' if age is not None else ''}"
