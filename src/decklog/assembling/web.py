@@ -72,7 +72,9 @@ class WebDoor:
         )
         listener = settings.listener
         self._readers = Readers(listener.token_file) if listener.token_file or listener.client_ca_file else None
-        self._tls = self._context()
+        self._tls = self._tls_now = self._context()
+        if self._tls is not None:
+            self._tls.sni_callback = self._take_present
 
     def _context(self) -> ssl.SSLContext | None:
         listener = self._settings.listener
@@ -80,7 +82,15 @@ class WebDoor:
             return None
         pair = certificates.read(listener.certificate_file, listener.key_file)
         trusted = certificates.read_pem(listener.client_ca_file) if listener.client_ca_file else None
-        return certificates.server_context(pair, trusted)
+        context = certificates.server_context(pair, trusted)
+        context.num_tickets = 0  # whoever came by an authority that has gone must not come back by a ticket
+        return context
+
+    def _take_present(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        """Let a new connection go by what was read last; OpenSSL asks whether a name was sent or not."""
+        del name, context
+        if self._tls_now is not None:
+            connection.context = self._tls_now
 
     async def until_stopped(self) -> signal.Signals:
         """Serve until SIGTERM or SIGINT, which is returned."""
@@ -108,15 +118,12 @@ class WebDoor:
                 await worker.stopped()
 
     def _read_again(self, message: Message) -> None:
-        """Take the certificate that is there now; connections that are open go on as they are."""
+        """Take the certificates that are there now; connections that are open go on as they are."""
         del message
-        listener = self._settings.listener
-        if self._tls is not None:
-            try:
-                certificates.read(listener.certificate_file, listener.key_file)  # whether the two are a pair
-                self._tls.load_cert_chain(listener.certificate_file, listener.key_file)
-            except (DecklogError, OSError) as error:
-                logger.warning("the pages' certificate stays as it was: %s", error)
+        try:
+            self._tls_now = self._context()
+        except DecklogError as error:
+            logger.warning("the pages' certificates stay as they were: %s", error)
 
     async def _pages(self, stack: AsyncExitStack) -> Pages:
         stack.callback(self.data.close)
