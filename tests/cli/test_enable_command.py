@@ -321,6 +321,23 @@ def test_a_worker_of_talos_is_refused(tmp_path: Path) -> None:
     assert "machine.type is 'worker'" in ran.err
 
 
+def test_a_policy_that_does_not_load_is_not_put_into_a_file(tmp_path: Path) -> None:
+    """Talos takes the policy's text, and its API servers would not start with one that is none."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadat\n")
+    ran = run("enable", "--for", "talos", "--audit-policy-file", policy)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{policy}:4:" in ran.err
+
+
+def test_what_is_printed_for_a_distribution_is_not_obeyed(tmp_path: Path) -> None:
+    """A policy's comments go into the file that is shown; a terminal gets them spelled out."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("# \u202e\napiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n")
+    assert "\\u202e" in run_on_terminal("enable", "--for", "talos", "--audit-policy-file", policy).out
+    assert "\u202e" in run("enable", "--for", "talos", "--audit-policy-file", policy).out
+
+
 def test_managed_clusters_are_told_what_cannot_be_set() -> None:
     """Where nobody may set the policy, the gateway's recipe is printed."""
     ran = run("enable", "--for", "eks", "--audit-policy-file", POLICY)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from cli.running import run
@@ -146,6 +147,25 @@ def test_a_managed_cluster_shows_nothing(tmp_path: Path) -> None:
         ran = run("status", kubeconfig(tmp_path, server))
     assert ran.code == 2
     assert "no pod of kube-apiserver is shown: a managed control plane" in ran.err
+
+
+STRANGE: dict[str, bytes] = {
+    "items are no pods": b'{"items": [1, null, {}, {"metadata": []}, {"metadata": {"name": {}}}]}',
+    "no list": b'{"items": {}}',
+    "nested without end": b'{"items": ' + b"[" * 100_000,
+    "no JSON": b"<html>",
+}
+
+
+@pytest.mark.parametrize("body", STRANGE.values(), ids=STRANGE)
+def test_an_api_server_that_answers_strangely_is_not_believed(body: bytes, tmp_path: Path) -> None:
+    """What is no list of pods shows no pod, and numbers that are none are not counted."""
+    with ScriptedServer([200]) as server:
+        server.pages["/api/v1/namespaces/kube-system/pods"] = body
+        server.pages["/metrics"] = b"apiserver_audit_event_total e+e\napiserver_audit_event_total 1.2.3\n"
+        ran = run("status", kubeconfig(tmp_path, server))
+    assert ran.code == 2
+    assert "no pod of kube-apiserver is shown" in ran.err
 
 
 def test_a_process_without_a_manifest_is_read(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ ANSWERS: dict[str, tuple[bytes, int, bytes]] = {
     "without HTTP": (b"\x15\x03\x01\x00\x02\x02\x46", 0, b""),
     "without anything": (b"", 0, b""),
     "with a strange status": (b"HTTP/1.1 two OK\r\n\r\n", 0, b""),
+    "with a status without end": (b"HTTP/1.1 " + b"2" * 9000 + b" OK\r\n\r\n", 0, b""),
+    "with a length without end": (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 9000 + b"\r\n\r\nok", 200, b"ok"),
 }
 
 

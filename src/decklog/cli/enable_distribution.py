@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from decklog.cli.enable_report import print_diff
+from decklog.cli.enable_report import print_diff, print_text
 from decklog.cli.printing import print_json
 from decklog.cli.searching import tell
 from decklog.enable.distributions import distribution, interpret
 from decklog.enable.edit import unified_diff
 from decklog.errors import DecklogError
+from decklog.policy.reader import parse
 
 if TYPE_CHECKING:
     from decklog.cli.enable import Asked
@@ -25,9 +25,11 @@ def enable_for(name: str, wanted: AuditWanted, asked: Asked) -> int:
 
     files = manifests(asked)
     data = files.read(Path(asked.path)) if asked.path else None
-    recipe = interpret(
-        distribution(name), wanted.given(), data=data, source=asked.path, policy=_policy(wanted.policy_file)
-    )
+    table = distribution(name)
+    policy = _policy(wanted.policy_file)
+    if table.policy_key and policy:
+        parse(policy.encode(), source=wanted.policy_file or "", lenient=True)  # what it refuses would be in the file
+    recipe = interpret(table, wanted.given(), data=data, source=asked.path, policy=policy)
     if recipe.new is not None and not asked.path and asked.write:
         raise DecklogError(f"name the file to write, such as {recipe.distribution.file or 'config.yaml'}")
     changes = data is not None and recipe.new is not None and recipe.new != data
@@ -52,10 +54,10 @@ def _policy(path: str | None) -> str:
 
 def _show(recipe: Recipe, data: bytes | None, path: str, written: str) -> None:
     if recipe.new is None:
-        sys.stdout.writelines(f"{line}\n" for line in (*recipe.said, "", *recipe.then))
+        print_text("".join(f"{line}\n" for line in (*recipe.said, "", *recipe.then)))
         return
     if data is None:
-        sys.stdout.write(recipe.new.decode())
+        print_text(recipe.new.decode())
     else:
         print_diff(unified_diff(data, recipe.new, path))
         if data == recipe.new:

@@ -132,6 +132,12 @@ def print_diff(diff: bytes) -> None:
         click.secho(shown, fg=_COLOURS.get(line[:1]))
 
 
+def print_text(text: str) -> None:
+    """Write lines as they are; to a terminal with everything spelled out that it would obey."""
+    is_shown = sys.stdout.isatty()
+    sys.stdout.writelines(f"{visible(line) if is_shown else line}\n" for line in text.removesuffix("\n").split("\n"))
+
+
 def print_undone(output: str, undone: Undone, waited: Waited | None) -> None:
     """Say what an undo did."""
     diff = unified_diff(undone.was, undone.now, undone.record.manifest)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEADLINE_S: Final = 5.0
 _LIMIT: Final = 64 * 1024
 _PIECE: Final = 1 << 18
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+"""A number that anybody means; Python refuses to read one of thousands of digits."""
 _STRANGER: Final = frozenset({401, 403})
 
 
@@ -96,7 +98,7 @@ async def _read(reader: asyncio.StreamReader, limit: int) -> bytes:
 def _length(head: bytes) -> int | None:
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+        if name.strip().lower() == b"content-length" and _DIGITS.fullmatch(value.strip()):
             return int(value)
     return None
 
@@ -104,7 +106,8 @@ def _length(head: bytes) -> int | None:
 def _reply(data: bytes) -> Reply:
     head, _, body = data.partition(b"\r\n\r\n")
     words = head.split(b"\r\n", 1)[0].split(b" ", 2)
-    status = int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/1.") and words[1].isdigit() else 0
+    is_http = len(words) > 1 and words[0].startswith(b"HTTP/1.") and _DIGITS.fullmatch(words[1]) is not None
+    status = int(words[1]) if is_http else 0
     if re.search(rb"(?im)^transfer-encoding:\s*chunked\s*$", head):
         pieces: list[bytes] = []
         with suppress(HeadError):  # cut at the limit, or broken: what came before it counts

@@ -24,7 +24,7 @@ _DEADLINE_S: Final = 20.0
 _METRIC: Final = re.compile(
     rb"^apiserver_audit_(level_total|error_total|event_total|requests_rejected_total)"
     rb'(?:\{(?:level|plugin)="([^"]*)"\})? '
-    rb"([0-9.e+]+)$",
+    rb"([0-9]{1,20}(?:\.[0-9]{1,20})?(?:e[+-]?[0-9]{1,2})?)$",
     re.MULTILINE,
 )
 _NAMES: Final = {
@@ -73,14 +73,16 @@ async def _ask(server: ServerAccess) -> tuple[list[StaticPod], dict[str, float]]
 def _pods(body: bytes) -> list[StaticPod]:
     try:
         items = json.loads(body)["items"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
     found = []
     for item in items if isinstance(items, list) else []:
-        name = str(item.get("metadata", {}).get("name", "")) if isinstance(item, dict) else ""
-        data = json.dumps({"apiVersion": "v1", "kind": "Pod"} | item).encode() if name else b""
+        metadata = item.get("metadata") if isinstance(item, dict) else None
+        if not isinstance(metadata, dict):
+            continue
+        data = json.dumps({"apiVersion": "v1", "kind": "Pod"} | item).encode()
         try:
-            found.append(StaticPod.read(data, f"pod kube-system/{name}"))
+            found.append(StaticPod.read(data, f"pod kube-system/{metadata.get('name')}"))
         except Conflict:
             continue
     return found
