@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from decklog.cli.flags import flags_from
+from decklog.cli.nodes import MANIFEST, root_option
 from decklog.cli.searching import tell
 from decklog.enable.distributions import NAMES
 from decklog.enable.wanted import AuditWanted
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from decklog.enable.trial import Trial
     from decklog.enable.writing import Manifests
 
-MANIFEST: Final = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 NOT_DONE: Final = 1
 STDIN: Final = "-"
 
@@ -106,13 +106,7 @@ class Asked:
 @click.option(
     "--store", default="", metavar="DIR", help="For --prove: the store of the receiver that takes the events."
 )
-@click.option(
-    "--root",
-    default="/",
-    metavar="DIR",
-    type=click.Path(file_okay=False),
-    help="Where the node's file system is, if it is mounted elsewhere.  [default: /]",
-)
+@root_option
 @click.option(
     "--for",
     "distribution",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from decklog.ask.terminal import visible
+from decklog.cli.nodes import MANIFEST, root_option
 from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from decklog.enable.manifest import StaticPod
     from decklog.enable.summary import Summary
 
-MANIFEST: Final = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 _PLACES: Final = (MANIFEST, "/var/lib/rancher/rke2/agent/pod-manifests/kube-apiserver.yaml")
 _OFF: Final = 1
 _HELP: Final = """Say what is recorded, where it goes, how long it is kept, and what is missing.
@@ -37,13 +37,7 @@ decklog status ~/.kube/config
 @click.command("status", help=_HELP, epilog="Exit code 0: it records; 1: it does not, or something grave is missing.")
 @click.argument("source", metavar="[SOURCE]", required=False, type=click.Path())
 @click.option("--context", default="", metavar="NAME", help="Of a kubeconfig: another context than its current one.")
-@click.option(
-    "--root",
-    default="/",
-    metavar="DIR",
-    type=click.Path(file_okay=False),
-    help="Where the node's file system is, if it is mounted elsewhere.  [default: /]",
-)
+@root_option
 @click.option("-o", "--output", type=click.Choice(("text", "json")), default="text", show_default=True)
 def command(source: str | None, context: str, root: str, output: str) -> None:
     """Say what an API server's auditing is set to."""
