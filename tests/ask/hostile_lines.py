@@ -145,11 +145,13 @@ def carried(event: dict[str, Any], random: Random) -> bytes:
     return json.dumps(record).encode()
 
 
-lines = st.one_of(
-    st.builds(plain, events),
-    st.builds(plain, events),
-    st.builds(odd, events, events, st.randoms(use_true_random=False)),
-    st.builds(odd, events, events, st.randoms(use_true_random=False)),
-    st.sampled_from(POISON),
-    st.builds(carried, events, st.randoms(use_true_random=False)),
-)
+def lines_of(some: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[bytes]:
+    """Write events in any way, other lines among them."""
+    randoms = st.randoms(use_true_random=False)
+    usual, unusual = st.builds(plain, some), st.builds(odd, some, some, randoms)
+    return st.one_of(usual, usual, unusual, unusual, st.sampled_from(POISON), st.builds(carried, some, randoms))
+
+
+lines = lines_of(events)
+findable = lines_of(st.builds(lambda one, number: {**one, "auditID": f"id-{number}"}, events, st.integers(1, 12)))
+"""Lines of events whose audit IDs can be looked for."""

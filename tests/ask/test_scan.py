@@ -6,7 +6,7 @@ import os
 import tempfile
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -113,7 +113,7 @@ def queries(draw: st.DrawFn) -> Query:
     packed=st.booleans(),
     part=st.integers(64, 4000),
     piece=st.integers(16, 2000),
-    answer=st.sampled_from((700, 1 << 20)),
+    answer=st.sampled_from((700, 1 << 20, 1 << 20)),
 )
 def test_scanning_never_changes_an_answer(
     files: list[list[bytes]], asked: list[Query], packed: bool, part: int, piece: int, answer: int
@@ -137,6 +137,40 @@ def test_scanning_never_changes_an_answer(
     assert fast_coverage.undecoded <= fast_coverage.lines
     if Sieve.of(asked) is None:
         assert fast_coverage == slow_coverage
+
+
+NEEDLELESS = {
+    "human": FIELDS["human"],
+    "slower_than_us": FIELDS["slower_than_us"],
+    "since": FIELDS["since"],
+    "verbs": st.just((Pattern("list", negated=True),)),
+    "codes": st.sampled_from(("4xx", "-403")).map(lambda text: (CodePattern.parse(text),)),
+    "users": st.just((Pattern("alice", negated=True), Pattern("bob", prefix=True, negated=True))),
+    "namespaces": st.just((Pattern("shop", negated=True),)),
+}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(
+    lines=st.lists(hostile.findable, min_size=1, max_size=20),
+    asked=st.lists(st.fixed_dictionaries({}, optional=NEEDLELESS), min_size=1, max_size=2),
+    feed=st.booleans(),
+    part=st.integers(300, 6000),
+    piece=st.integers(16, 3000),
+)
+def test_decoding_in_parts_never_changes_an_answer(
+    lines: list[bytes], asked: list[dict[str, Any]], feed: bool, part: int, piece: int
+) -> None:
+    """Over any lines, a question without a needle is answered as by the reader, and covers what the reader covers."""
+    queries = [Query(**fields) for fields in asked]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "audit.log")
+        path.write_bytes(b"\n".join([HEAD + b'"}', *lines]) + (b"\n" if feed else b""))
+        fast, fast_coverage = scanned([path], *queries, sizes=Sizes(smallest=0, part=part, piece=piece))
+        slow, slow_coverage = slowly([path])
+    assert list(merge(fast, *queries)) == list(merge(slow, *queries))
+    assert _matching(fast, queries) == _matching(slow, queries)
+    assert fast_coverage == slow_coverage
 
 
 def _matching(records: list[Record], asked: list[Query]) -> list[Record]:

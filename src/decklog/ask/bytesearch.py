@@ -59,7 +59,7 @@ class Block:
     def lines_with(self, needle: bytes) -> Iterator[tuple[int, int]]:
         """Yield start and end (before the line feed) of each line that holds `needle`, which holds no line feed."""
         find, rfind, start, end = self.text.find, self.text.rfind, 0, self.end
-        search = self._search(needle)
+        search = self.search(needle)
         while start < end and (hit := search(start)) >= 0:
             begin = rfind(b"\n", start, hit) + 1 or start
             stop = find(b"\n", hit, end)
@@ -67,7 +67,8 @@ class Block:
             yield begin, stop
             start = stop + 1
 
-    def _search(self, needle: bytes) -> Callable[[int], int]:
+    def search(self, needle: bytes) -> Callable[[int], int]:
+        """Give a function from a place to that of the next `needle`, or -1; good until the next one is made."""
         text, address, end, size = self.text, self._address, self.end, len(needle)
 
         def slow(start: int) -> int:

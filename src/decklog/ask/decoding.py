@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from decklog.ask.narrowed import Narrowed
 from decklog.ask.sifting import Sifted, decide
 from decklog.ask.usual import Usual
 
@@ -28,6 +29,7 @@ class ByDecoding:
     ) -> None:
         """None of `queries` asks for text: lines are not at hand. `room` is that of `sifting.ByQuestion`."""
         self._queries = queries
+        self._passes = [(Narrowed.of(query) or query).matches for query in queries]
         self._part = part
         self._declared = declared
         self._room = room
@@ -56,8 +58,10 @@ class ByDecoding:
         found.coverage.stretch(min(times))
         found.coverage.stretch(max(times))
         for event in events:
-            if any(query.matches(event) for query in self._queries):
-                found.match(event, size // len(events))
+            for passes in self._passes:
+                if passes(event):
+                    found.match(event, size // len(events))
+                    break
 
     def _read(self, found: Sifted, block: Block) -> int:
         """Read a block as the reader does; give the number of its lines."""

@@ -274,18 +274,18 @@ class ByAuditId:
         return spans
 
     def _each_line(self, block: Block) -> dict[int, int]:
-        text, start, end = block.text, 0, block.end
-        find, rfind = text.find, text.rfind
+        """Look at whatever stands in the place of an ID: of a key that comes twice any value may count."""
+        text, end, quoted = block.text, block.end, self._quoted
+        find, line = text.find, block.line
         spans = dict(_ANY_HIDING.hidden(block))
-        while start < end:
-            stop = find(b"\n", start, end)
-            stop = end if stop < 0 else stop
-            key = find(_ID_KEY, start, stop)
+        search = block.search(_ID_KEY)
+        key = search(0)
+        while key >= 0:
             value = key + len(_ID_KEY) + 1
-            plain = key >= 0 and text[value - 1 : value + 1] == b':"' and rfind(_ID_KEY, start, stop) == key
-            if not plain or block.line(value, find(b'"', value + 1, stop) + 1) in self._quoted:
-                spans[start] = stop
-            start = stop + 1
+            if line(value, find(b'"', value + 1, end) + 1) in quoted or text[value - 1 : value + 1] != b':"':
+                stop = find(b"\n", key, end)
+                spans[text.rfind(b"\n", 0, key) + 1] = stop if stop >= 0 else end
+            key = search(value)
         return spans
 
 
