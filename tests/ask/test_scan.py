@@ -301,6 +301,27 @@ def test_many_requests_are_found_with_all_their_stages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("white space before it", b'"auditID" : "id-7"'),
+        ("a key by its number", b'"audit\\u0049D":"id-7"'),
+        ("a value by its number", b'"auditID":"i\\u0064-7"'),
+        ("a key that comes twice", b'"auditID":"x","auditID":"id-7"'),
+        ("another key of the name", b'"auditID":"id-7","requestObject":{"auditID":"x"}'),
+    ],
+)
+def test_of_many_requests_one_may_spell_its_audit_id(tmp_path: Path, name: str, spelled: bytes) -> None:
+    """Past a few audit IDs, too, a stage is found however its ID is written."""
+    lives = [life(Stage.REQUEST_RECEIVED, Stage.RESPONSE_COMPLETE, audit_id=f"id-{n}") for n in range(20)]
+    early = [encode_line(one[0]).replace(b'"auditID":"id-7"', spelled) for one in lives]
+    path = written(tmp_path, PADDING)
+    path.write_bytes(b"".join([path.read_bytes(), *early, path.read_bytes(), *(encode_line(one[1]) for one in lives)]))
+    query = Query(names=(Pattern("web"),), stages=(Pattern("ResponseComplete"),))
+    records, _ = scanned([path], query)
+    assert [record.number for record in records] == [*range(51, 71), *range(121, 141)], name
+
+
+@pytest.mark.parametrize(
     ("name", "query", "text"),
     [
         ("a query without a needle", Query(codes=()), None),
