@@ -47,7 +47,7 @@ class PagesInCrew:
         self.address = settings.address
         self._settings = settings
         self._announce = announce
-        self._door()  # what cannot be used is told before anybody starts
+        self._door().data.close()  # what cannot be used is told before anybody starts
 
     async def work(self, worker: Worker) -> None:
         """Serve."""
