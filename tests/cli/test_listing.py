@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from decklog.ask.terminal import columns
-from decklog.cli.listing import FORMATS, Listing, print_listing
+from decklog.cli.listing import Listing, print_listing
+from decklog.cli.searching import FORMATS
 from decklog.cli.table import Column, shortened, table
 
 HOSTILE = '=1+1\x1b[2J\u202e"\n'

@@ -104,6 +104,13 @@ class Entry(Struct, frozen=True, omit_defaults=True, rename="camel"):
     patch: Any = None
     """The patch itself, if it is in the log."""
 
+    @property
+    def did(self) -> str:
+        """What it did to the object, in words; of one that did not fail."""
+        if self.reach:
+            return f"{self.deed} {self.row.what.removesuffix('/*')}: it may have been among them"
+        return f"{self.deed} it"
+
 
 @dataclass(slots=True)
 class Asked:

@@ -16,8 +16,8 @@ from msgspec import Struct
 from decklog.ask.opened_state import parts_by_day
 from decklog.ask.rows import Row  # noqa: TC001  # because: hints of a value are read at run time, too
 from decklog.ask.stored import table
-from decklog.ask.stored_rows import IDENTITY, PAGE, REQUEST, page_row
-from decklog.ask.stored_told import LAST, PLACE, columns
+from decklog.ask.stored_rows import IDENTITY, PAGE, PLACE, REQUEST, page_row
+from decklog.ask.stored_told import LAST, columns
 from decklog.errors import DecklogError
 from decklog.store.parquet import UNKNOWN_DAY
 

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from decklog.ask.stored import Segments, table
+from decklog.ask.stored_rows import PLACE
 from decklog.ask.stored_tail import Tail
-from decklog.ask.stored_told import KEPT, LAST, LATEST, LISTS, PLACE, READ, columns
+from decklog.ask.stored_told import KEPT, LAST, LATEST, LISTS, READ, columns
 from decklog.errors import DecklogError
 from decklog.sources.record import BadLine
 from decklog.store import unreadable

@@ -14,7 +14,7 @@ from decklog.store.columns import microtime
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PAGE: Final = (
+SHOWN: Final = (
     "time",
     "stageTime",
     "level",
@@ -39,9 +39,10 @@ PAGE: Final = (
     "cluster",
     "request",
     "identity",
-    "filename",
-    "file_row_number",
 )
+"""The columns of a request's latest stage that a row is made of."""
+PLACE: Final = ("filename", "file_row_number")
+PAGE: Final = (*SHOWN, *PLACE)
 """The columns that `page_row` takes, in this order."""
 REQUEST: Final = PAGE.index("request")
 IDENTITY: Final = PAGE.index("identity")

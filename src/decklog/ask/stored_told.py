@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
+from decklog.ask.stored_rows import SHOWN
 from decklog.ask.stored_sql import is_sound
 from decklog.audit.query_sql import Columns, Condition, where
 from decklog.store.columns import HUMANS
@@ -50,38 +51,8 @@ SEGMENT: Final = Columns(
 )
 """The columns of a segment (`store.columns`)."""
 
-KEPT: Final = (
-    "time",
-    "stageTime",
-    "level",
-    "stage",
-    "auditID",
-    "user",
-    "groups",
-    "impersonatedUser",
-    "impersonatedGroups",
-    "verb",
-    "apiGroup",
-    "resource",
-    "subresource",
-    "namespace",
-    "name",
-    "code",
-    "reason",
-    "message",
-    "decision",
-    "sourceIPs",
-    "userAgent",
-    "requestURI",
-    "annotations",
-    "by",
-    "sourceIP",
-    "request",
-    "cluster",
-    "identity",
-)
+KEPT: Final = (*SHOWN, "impersonatedGroups", "annotations", "by", "sourceIP")
 """The columns that answers without events are made of."""
-PLACE: Final = ("filename", "file_row_number")
 LAST: Final = "(\"stage\" IN ('ResponseComplete', 'Panic') OR (\"stage\" = 'ResponseStarted' AND \"user\" = ''))"
 """`requests.is_last`."""
 LISTS: Final = frozenset(("groups", "impersonatedGroups", "sourceIPs", "annotations"))

@@ -14,9 +14,9 @@ from decklog.ask.rows import Row
 from decklog.ask.sessions import Session, queries, sessions
 from decklog.audit.query import admits
 from decklog.cli.asking import Asking
-from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
 from decklog.cli.narrowing import FILTERS_HELP, filtered
-from decklog.cli.searching import search_options
+from decklog.cli.searching import FORMATS, search_options
 from decklog.cli.table import Column
 
 if TYPE_CHECKING:

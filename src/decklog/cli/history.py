@@ -20,11 +20,10 @@ from decklog.audit.query import Query
 from decklog.cli.asking import Asking
 from decklog.cli.completing import objects
 from decklog.cli.following import chains
-from decklog.cli.listing import FORMATS as LISTING_FORMATS
 from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
 from decklog.cli.narrowing import filtered
 from decklog.cli.printing import terminal_width
-from decklog.cli.searching import search_options, tell
+from decklog.cli.searching import FORMATS, search_options, tell
 from decklog.cli.table import Column, shortened
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ Exit code 1: nothing was found."""
 @click.option("--status", is_flag=True, help="Also what controllers wrote to its status.")
 @click.option("--attempts", is_flag=True, help="Also what failed, and dry runs.")
 @filtered(without=("resource", "subresource", "name", "namespace", "all_namespaces", "path"))
-@search_options(("text", *LISTING_FORMATS))
+@search_options(("text", *FORMATS))
 def command(
     search: Search,
     words: tuple[str, ...],
@@ -166,9 +165,7 @@ def _did(entry: Entry) -> str:
     row = entry.row
     if entry.failed:
         return f"tried: {row.verb}{f' {row.subresource}' if row.subresource else ''} it ({row.result})"
-    if entry.reach:
-        return f"{entry.deed} {row.what.removesuffix('/*')}: it may have been among them"
-    return f"{entry.deed} it"
+    return entry.did
 
 
 def _field_manager(uri: str) -> str:

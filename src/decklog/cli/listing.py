@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from decklog.cli.table import Column
 
-FORMATS: Final = ("table", "wide", "json", "jsonl", "yaml", "csv", "name", "jsonpath=TEMPLATE")
 FORMATS_HELP: Final = """json and yaml have what was "searched" beside the list; jsonl is an item a
 line, csv one a row, jsonpath= kubectl's template filled from one at a time."""
 

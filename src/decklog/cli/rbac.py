@@ -15,10 +15,10 @@ from decklog.ask.rbac_yaml import evidence_words, manifests
 from decklog.ask.terminal import visible
 from decklog.audit.query import Pattern
 from decklog.cli.asking import Asking
-from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, print_listing
+from decklog.cli.listing import FORMATS_HELP, Listing, print_listing
 from decklog.cli.narrowing import filtered
 from decklog.cli.printing import print_json
-from decklog.cli.searching import NOTHING_FOUND, search_options, tell
+from decklog.cli.searching import FORMATS, NOTHING_FOUND, search_options, tell
 from decklog.cli.table import Column
 from decklog.errors import DecklogError
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from decklog.ask.moments import readable
 from decklog.ask.secret_uses import SecretUse, queries, secret_uses
 from decklog.cli.asking import Asking
-from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, names_of, print_listing
+from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
 from decklog.cli.narrowing import FILTERS_HELP, filtered
-from decklog.cli.searching import search_options, tell
+from decklog.cli.searching import FORMATS, search_options, tell
 from decklog.cli.table import Column
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from decklog.ask.rows import Row, row
 from decklog.ask.terminal import visible
 from decklog.audit.query import Pattern, Query
 from decklog.cli.asking import Asking
-from decklog.cli.listing import FORMATS as LISTING_FORMATS
 from decklog.cli.listing import FORMATS_HELP, Listing, names_of, print_listing
 from decklog.cli.printing import terminal_width
-from decklog.cli.searching import search_options
+from decklog.cli.searching import FORMATS, search_options
 from decklog.cli.table import NARROW, WIDE
 from decklog.errors import DecklogError
 
@@ -56,7 +55,7 @@ Exit code 1: no request has this audit ID."""
 
 @click.command("show", help=_HELP, epilog=_EPILOG)
 @click.argument("audit_id", metavar="AUDIT-ID")
-@search_options(("text", *LISTING_FORMATS))
+@search_options(("text", *FORMATS))
 def command(search: Search, audit_id: str) -> None:
     """Answer the six questions about one request."""
     if not audit_id:

@@ -16,9 +16,9 @@ from decklog.ask.flat import BODIES, COLUMNS
 from decklog.ask.forking import usable_processes
 from decklog.audit.query import Query
 from decklog.cli.asking import Asking
-from decklog.cli.listing import FORMATS, Listing, print_listing
+from decklog.cli.listing import Listing, print_listing
 from decklog.cli.progress import total_bytes
-from decklog.cli.searching import search_options, tell
+from decklog.cli.searching import FORMATS, search_options, tell
 from decklog.cli.table import Column
 from decklog.sources.places import find
 

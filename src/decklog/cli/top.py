@@ -13,10 +13,10 @@ from decklog.ask.forking import usable_processes
 from decklog.ask.top import BY, label_of
 from decklog.cli.asking import Asking
 from decklog.cli.completing import values
-from decklog.cli.listing import FORMATS, FORMATS_HELP, Listing, print_listing
+from decklog.cli.listing import FORMATS_HELP, Listing, print_listing
 from decklog.cli.narrowing import FILTERS_HELP, filtered
 from decklog.cli.progress import total_bytes
-from decklog.cli.searching import search_options, tell
+from decklog.cli.searching import FORMATS, search_options, tell
 from decklog.cli.table import Column
 from decklog.sources.places import find
 

@@ -217,9 +217,7 @@ def _words(entry: Entry) -> str:
     row = entry.row
     if entry.failed:
         return f"tried to {row.verb}{f' {row.subresource} of' if row.subresource else ''} it ({row.result})"
-    if entry.reach:
-        return f"{entry.deed} {row.what.removesuffix('/*')}: it may have been among them"
-    return f"{entry.deed} it"
+    return entry.did
 
 
 def _kind(entry: Entry) -> str:
