@@ -109,6 +109,26 @@ def test_what_finds_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept.events[-1].annotations[LOST] == "3"
 
 
+def test_what_is_left_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the disk failed to the end, the log says how many readings are not recorded."""
+
+    async def end(failures: int) -> None:
+        kept = Kept(failures)
+        noting = readings(kept)
+        for _ in range(3):
+            noting.note("alice", "/log", 200, kind="page", source="", agent="")
+        recording = asyncio.create_task(noting.run())
+        while not kept.lines and not caplog.records:
+            await asyncio.sleep(0)
+        recording.cancel()
+        await asyncio.wait([recording])
+
+    asyncio.run(end(failures=0))
+    assert not caplog.records
+    asyncio.run(end(failures=1))
+    assert caplog.messages[-1] == "3 readings are not recorded: the end came first"
+
+
 def test_the_stream_of_readings_stands_apart_in_a_store(tmp_path: Path) -> None:
     """Answers leave out who has read the store, unless they are asked for that stream."""
 

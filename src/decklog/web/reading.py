@@ -106,22 +106,29 @@ class Readings:
         self._came.set()
 
     async def run(self) -> None:
-        """Hand over what was noted, until cancelled."""
-        while self._keep is not None:
-            await self._came.wait()
-            batch = [self._waiting[place] for place in range(min(BATCH, len(self._waiting)))]
-            try:
-                if batch:
-                    await self._keep(batch)
-            except OSError as error:
-                logger.warning("who reads cannot be recorded (%s): it is tried again", error.strerror)
-                await asyncio.sleep(RETRY_S)
-                continue
-            for _ in batch:
-                self._waiting.popleft()
-            if not self._waiting:
-                self._came.clear()
-                self._idle.set()
+        """Hand over what was noted, until cancelled; then what is left is told of."""
+        try:
+            while self._keep is not None:
+                await self._came.wait()
+                await self._hand_over(self._keep)
+        finally:
+            if left := len(self._waiting) + self._lost:
+                logger.warning("%d readings are not recorded: the end came first", left)
+
+    async def _hand_over(self, keep: Callable[[Sequence[bytes]], Awaitable[object]]) -> None:
+        batch = [self._waiting[place] for place in range(min(BATCH, len(self._waiting)))]
+        try:
+            if batch:
+                await keep(batch)
+        except OSError as error:
+            logger.warning("who reads cannot be recorded (%s): it is tried again", error.strerror)
+            await asyncio.sleep(RETRY_S)
+            return
+        for _ in batch:
+            self._waiting.popleft()
+        if not self._waiting:
+            self._came.clear()
+            self._idle.set()
 
     async def drained(self) -> None:
         """Wait until everything is handed over."""
