@@ -273,6 +273,27 @@ def test_silent_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     with_server(body)
 
 
+def test_so_many_connections_are_served() -> None:
+    """Who comes while there are as many as may be is told so, and whoever is there is served on."""
+
+    async def main() -> tuple[bytes, bytes]:
+        app = Echo()
+        async with listen.serve(app, "127.0.0.1:0", on_stop=app.over.set, most_connections=2) as served:
+            reader, writer = await asyncio.open_connection(served.host, served.port)
+            writer.write(get(b"/stream"))
+            await reader.readuntil(b"begun\n")
+            refused = await exchange(served, get(b"/"))
+            app.over.set()
+            rest = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        return refused, rest
+
+    refused, rest = listen.run(main())
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"done" in rest
+
+
 SCRIPT = """
 from decklog import listen
 async def app(scope, receive, send):

@@ -110,16 +110,18 @@ async def serve(
     on_stop: Callable[[], None] | None = None,
     grace_s: float = GRACE_S,
     listener: socket.socket | None = None,
+    most_connections: int | None = None,
 ) -> AsyncIterator[Served]:
     """Serve `app` on `address` (port 0: any free one) for as long as the block runs; or on a `listener` that is bound.
 
     Leaving stops: no new connections, `on_stop` (where an application ends its streams in good order), `grace_s` for
-    what is under way, then connections are cut, whose applications receive ``http.disconnect``.
+    what is under way, then connections are cut, whose applications receive ``http.disconnect``. A request that comes
+    while there are `most_connections` is answered 503.
     Raises DoorError when the address cannot be had or the application does not start.
     """
     if listener is None:
         listener = bind(*parse_address(address))
-    server = await _started(app, listener, tls)
+    server = await _started(app, listener, tls, most_connections)
     ticking = asyncio.create_task(server.main_loop())
     try:
         yield Served(*listener.getsockname()[:2], tls=tls is not None)
@@ -139,6 +141,7 @@ async def until_stopped(
     on_stop: Callable[[], None] | None = None,
     on_hangup: Callable[[], None] | None = None,
     announce: Callable[[str], None] | None = None,
+    most_connections: int | None = None,
 ) -> signal.Signals:
     """Serve until SIGTERM or SIGINT, which is returned. Tells `announce` (default: stderr) when ready.
 
@@ -159,7 +162,7 @@ async def until_stopped(
         loop.add_signal_handler(handled, stop, handled)
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    async with serve(app, address, tls=tls, on_stop=on_stop) as served:
+    async with serve(app, address, tls=tls, on_stop=on_stop, most_connections=most_connections) as served:
         (announce or _say)(f"listening on {served.url}")
         return await stopped
 
@@ -209,7 +212,9 @@ def _advice(error: OSError) -> str:
             return "choose an address of this machine, such as 127.0.0.1"
 
 
-async def _started(app: App, listener: socket.socket, tls: ssl.SSLContext | None) -> uvicorn.Server:
+async def _started(
+    app: App, listener: socket.socket, tls: ssl.SSLContext | None, most_connections: int | None
+) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -220,6 +225,7 @@ async def _started(app: App, listener: socket.socket, tls: ssl.SSLContext | None
         proxy_headers=False,  # X-Forwarded-For is the auditor's to judge: the peer must stay the peer
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
+        limit_concurrency=most_connections,
         timeout_graceful_shutdown=STOP_LIMIT_S,
     )
     config.load()

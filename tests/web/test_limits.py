@@ -114,3 +114,35 @@ def test_nothing_is_made_for_who_has_gone(tmp_path: Path) -> None:
     assert made == []
     assert door.look("/slow.json").status == 200
     assert len(made) == 1
+
+
+def test_what_is_under_way_ends_with_whom_it_is_for(tmp_path: Path) -> None:
+    """A question whose client leaves is interrupted, also inside a library: others wait for its turn."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def make(asked: Asked) -> None:
+        begun.set()
+        with asked.deadline.on_expiry(ended.set):
+            assert ended.wait(10)
+            raise RuntimeError("interrupted")
+
+    page = Page("/slow", "refused.html", make, "Slow")
+    door = Door(Files([str(log(tmp_path / "audit.log", event()))]), pages=(page,), answer_s=600)
+
+    async def visit() -> int:
+        leaving = asyncio.Event()
+        asking = asyncio.create_task(door.get("/slow.json", leaving=leaving))
+        assert await asyncio.to_thread(begun.wait, 10)
+        leaving.set()
+        return (await asyncio.wait_for(asking, 10)).status
+
+    assert asyncio.run(visit()) == 503
+
+
+def test_a_form_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    """Who begins to post and does not go on is told so after a time; who hangs up is nobody's fault."""
+    door = Door(Files([str(log(tmp_path / "audit.log", event()))]), form_s=0.01)
+    headers = {"origin": "http://127.0.0.1:8080", "content-type": "application/x-www-form-urlencoded"}
+    late = door.look("/policy", method="POST", headers=headers, body=None)
+    assert (late.status, "Post it again" in late.text) == (408, True)
+    assert door.look("/policy", method="POST", headers=headers, gone=True).status == 400

@@ -139,6 +139,7 @@ def test_the_command_line_of_a_page_is_pasted_as_it_is(door: Door, path: Path) -
 def test_a_field_that_cannot_be_read_is_told_beside_it(door: Door) -> None:
     """What is wrong stands at its field; the others keep what was written."""
     answer = door.look("/log?since=yesterdayish&user=alice")
+    assert answer.status == 400
     assert 'id="p-since"' in answer.text
     assert "is not a time" in answer.text
     assert 'value="alice"' in answer.text

@@ -40,11 +40,15 @@ async def ask(
     *,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
-    body: bytes = b"",
+    body: bytes | None = b"",
     tls: dict[str, Any] | None = None,
     gone: bool = False,
+    leaving: asyncio.Event | None = None,
 ) -> Answer:
-    """Send one request, with a Host of this machine unless told otherwise. `gone`: its sender has hung up."""
+    """Send one request, with a Host of this machine unless told otherwise. `gone`: its sender has hung up.
+
+    `leaving`: it hangs up when that is set. A `body` of None never comes.
+    """
     path, _, query = target.partition("?")
     sent = {"host": "127.0.0.1:8080", **{name.lower(): value for name, value in (headers or {}).items()}}
     scope = {
@@ -60,7 +64,7 @@ async def ask(
         "server": ("127.0.0.1", 8080),
         "extensions": {"tls": tls} if tls else {},
     }
-    inbox = [{"type": "http.request", "body": body, "more_body": False}]
+    inbox = [] if body is None else [{"type": "http.request", "body": body, "more_body": False}]
     outbox: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -68,7 +72,7 @@ async def ask(
             return {"type": "http.disconnect"}
         if inbox:
             return inbox.pop()
-        await asyncio.Event().wait()
+        await (leaving or asyncio.Event()).wait()
         return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:

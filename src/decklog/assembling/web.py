@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 MOST_DOORS: Final = 8
 """Processes that serve pages of one store at once: each records readings in a journal of its own."""
+MOST_CONNECTIONS: Final = 256
+"""To one process that serves pages; browsers keep some six each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class WebDoor:
                 tls=self._tls,
                 on_stop=pages.stop,
                 announce=lambda line: ready(line.rpartition(" ")[2]),
+                most_connections=MOST_CONNECTIONS,
             )
 
     async def work(self, worker: Worker) -> None:
@@ -111,7 +114,14 @@ class WebDoor:
             pages = await self._pages(stack)
             app, ready = self._guarded(pages)
             address, sock = self._settings.address, worker.listener
-            async with listen.serve(app, address, tls=self._tls, on_stop=pages.stop, listener=sock) as served:
+            async with listen.serve(
+                app,
+                address,
+                tls=self._tls,
+                on_stop=pages.stop,
+                listener=sock,
+                most_connections=MOST_CONNECTIONS,
+            ) as served:
                 ready(served.url)
                 worker.on_message = self._read_again
                 worker.ready()

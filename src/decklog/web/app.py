@@ -10,12 +10,13 @@ import contextlib
 import functools
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from decklog.errors import DecklogError
@@ -28,7 +29,7 @@ from decklog.web.routes import PAGES
 from decklog.web.sheet import sheet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -42,6 +43,10 @@ STREAM: Final = "text/event-stream"
 TWIN: Final = ".json"
 FORM_BYTES: Final = 1 << 20
 """Of a posted form: a policy may be long."""
+FORM_S: Final = 20.0
+"""How long a form may take to come."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +67,7 @@ class Pages:
         pages: Sequence[Page] = PAGES,
         clock: Callable[[], datetime] = _now,
         answer_s: float = limits.ANSWER_S,
+        form_s: float = FORM_S,
     ) -> None:
         self._data = data
         self._readings = readings
@@ -69,6 +75,7 @@ class Pages:
         self._pages = pages
         self._clock = clock
         self._answer_s = answer_s
+        self._form_s = form_s
         self._rendering = Rendering()
         self._turns = asyncio.Semaphore(limits.AT_ONCE)
         self._live = Live(data)
@@ -136,13 +143,13 @@ class Pages:
     async def _sheet(self, request: Request) -> Response:
         try:
             asked = await self._asked(request, ())
-            name, lines = await self._in_turn(request, sheet, asked)
+            name, pieces = await self._in_turn(request, sheet, asked)
         except DecklogError as error:
             refused = error if isinstance(error, RefusedError) else RefusedError(400, str(error))
             return self._refused(request, refused, is_twin=False)
         self._note(request, 200, "csv")
         headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(lines, media_type="text/csv; charset=utf-8", headers=headers)
+        return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=headers)
 
     async def _missing(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
@@ -166,11 +173,12 @@ class Pages:
         except Exception as error:  # noqa: BLE001  # because: one page that is broken must not take its reason to the reader
             answer = await self._broken(request, error)
         else:
+            status = getattr(value, "status", 200)
             if is_twin:
-                answer = Response(as_json(value), getattr(value, "status", 200), media_type=JSON)
+                answer = Response(as_json(value), status, media_type=JSON)
             else:
                 values = self._frame(request, page) | {"page": value, "fields": asked.fields}
-                answer = Response(self._rendering.html(page.template, values), media_type=HTML)
+                answer = Response(self._rendering.html(page.template, values), status, media_type=HTML)
         self._note(request, answer.status_code, "json" if is_twin else "page")
         return answer
 
@@ -181,7 +189,7 @@ class Pages:
             now=self._clock(),
             deadline=limits.Deadline(self._answer_s),
             segments=segments,
-            form=await _form(request) if request.method == "POST" else Fields(),
+            form=await _form(request, self._form_s) if request.method == "POST" else Fields(),
             reader=request.scope.get(READER, ""),
             settings=self._settings,
         )
@@ -197,7 +205,7 @@ class Pages:
         try:
             if await request.is_disconnected():
                 raise RefusedError(503, "Nobody waits for this any more.")
-            return await run_in_threadpool(make, asked)
+            return await _while_waited_for(request, asked.deadline, run_in_threadpool(make, asked))
         finally:
             self._turns.release()
 
@@ -263,11 +271,37 @@ def _twin(request: Request) -> str:
     return "" if request.method == "POST" else f"{path}{TWIN}{'?' + query if query else ''}"
 
 
-async def _form(request: Request) -> Fields:
-    """Read a posted form (``application/x-www-form-urlencoded``), up to a size."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > FORM_BYTES:
-            raise RefusedError(413, "This is too much to post.", f"Post {FORM_BYTES >> 20} MiB at most.")
+async def _while_waited_for(request: Request, deadline: limits.Deadline, making: Coroutine[Any, Any, T]) -> T:
+    """Give what is made; once the client has left, the deadline is ended, and with it the work."""
+    work, leaving = asyncio.ensure_future(making), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            deadline.cancel()
+        return await work  # because: its thread has its turn until it is over
+    finally:
+        leaving.cancel()
+        if not work.done():  # because: the door closes
+            deadline.cancel()
+            work.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _form(request: Request, seconds: float) -> Fields:
+    """Read a posted form (``application/x-www-form-urlencoded``), up to a size, and while there is time."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_BYTES:
+                    raise RefusedError(413, "This is too much to post.", f"Post {FORM_BYTES >> 20} MiB at most.")
+    except TimeoutError:
+        raise RefusedError(408, f"The form did not come within {seconds:g} s.", "Post it again.") from None
+    except ClientDisconnect:
+        raise RefusedError(400, "The form was not sent to its end.", "Post it again.") from None
     return Fields.parse(body.decode("utf-8", "replace"))

@@ -52,10 +52,13 @@ class Deadline:
         self._clock = clock
         self._end = clock() + seconds
         self._cancelled = threading.Event()
+        self._timers: set[threading.Timer] = set()
 
     def cancel(self) -> None:
-        """End it now: nobody waits any more."""
+        """End it now: nobody waits any more. May be called in another thread than the work is done in."""
         self._cancelled.set()
+        for timer in tuple(self._timers):
+            timer.function()
 
     @property
     def left_s(self) -> float:
@@ -80,8 +83,10 @@ class Deadline:
         self.check()
         timer = threading.Timer(self.left_s, interrupt)
         timer.daemon = True
+        self._timers.add(timer)
         timer.start()
         try:
+            self.check()
             yield
         except RefusedError:
             raise
@@ -89,4 +94,5 @@ class Deadline:
             self.check()
             raise
         finally:
+            self._timers.discard(timer)
             timer.cancel()

@@ -14,23 +14,34 @@ from decklog.web import search
 from decklog.web.limits import EXPORTED_ROWS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from decklog.web.asking import Asked
 
 COLUMNS: Final = tuple(field.encode_name for field in msgspec.structs.fields(Row) if field.name not in {"file", "line"})
+_AT_ONCE: Final = 500
+"""Rows that are written together."""
 
 
-def sheet(asked: Asked) -> tuple[str, bytes]:
-    """Write the requests that an address asks for, newest first; give a file's name, too.
+def sheet(asked: Asked) -> tuple[str, Iterator[bytes]]:
+    """Write the requests that an address asks for, newest first, piece by piece; give a file's name, too.
 
     `EXPORTED_ROWS` at most: the name says so where there are more.
     """
     wanted = search.wanted(asked.fields.only(search.FIELDS), asked.now)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
     look = asked.data.look(wanted, asked.deadline, limit=EXPORTED_ROWS, around=False)
-    for row in look.rows:
-        values: dict[str, Any] = msgspec.to_builtins(row)
-        writer.writerow([cell(values.get(column, "")) for column in COLUMNS])
     name = f"requests-newest-{EXPORTED_ROWS}.csv" if look.older else "requests.csv"
-    return name, out.getvalue().encode("utf-8", "backslashreplace")
+    return name, _pieces(look.rows)
+
+
+def _pieces(rows: Sequence[Row]) -> Iterator[bytes]:
+    yield _written([COLUMNS])
+    for start in range(0, len(rows), _AT_ONCE):
+        builtins: list[dict[str, Any]] = msgspec.to_builtins(rows[start : start + _AT_ONCE])
+        yield _written([[cell(values.get(column, "")) for column in COLUMNS] for values in builtins])
+
+
+def _written(lines: Iterable[Iterable[Any]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue().encode("utf-8", "backslashreplace")
