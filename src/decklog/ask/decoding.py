@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from decklog.ask.narrowed import Narrowed
 from decklog.ask.sifting import Sifted, decide
+from decklog.ask.tally import uncollected
 from decklog.ask.usual import Usual
 
 if TYPE_CHECKING:
@@ -39,18 +40,21 @@ class ByDecoding:
         """Find the events that match; keep the lines that audit IDs might not find."""
         found = Sifted(room=self._room)
         found.pieces.add(())  # nothing was looked for, so nothing has been seen beside what matches
-        for block in self._part.blocks():
-            feeds, events = self._usual.decode(block.text, block.end)
-            if events is None:
-                lines = self._read(found, block)
-            else:
-                lines = feeds
-                self._take(found, events, block.end)
-            found.blocks.append(lines)
-            found.lines += lines
+        with uncollected():
+            for block in self._part.blocks():
+                found.blocks.append(self._sift(found, block))
+                found.lines += found.blocks[-1]
         found.room = None
         found.coverage.problems += self._part.damage
         return found
+
+    def _sift(self, found: Sifted, block: Block) -> int:
+        """Sift a block; give the number of its lines."""
+        feeds, events = self._usual.decode(block.text, block.end)
+        if events is None:
+            return self._read(found, block)
+        self._take(found, events, block.end)
+        return feeds
 
     def _take(self, found: Sifted, events: list[Any], size: int) -> None:
         times = [event.stage_timestamp for event in events]

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from decklog.ask.bytesearch import TooMuchError
-from decklog.ask.decoding import ByDecoding
 from decklog.ask.forking import fork_map
 from decklog.ask.looking import shows
 from decklog.ask.parts import Sizes, survey
 from decklog.ask.prefilter import Sieve
 from decklog.ask.room import Room
 from decklog.ask.sifting import NEAR_KEYS, ByAuditId, ByQuestion, Sifted, decode
-from decklog.ask.tally import uncollected
 from decklog.audit.query import Query
 from decklog.sources.reader import read
 from decklog.sources.record import Coverage
@@ -84,8 +82,7 @@ def _found(
         return None
     scanning = _Scanning(logs, processes, sizes.answer, declared=declared)
     try:
-        with uncollected():
-            lines = scanning.lines(sieve, queries)
+        lines = scanning.lines(sieve, queries)
     except TooMuchError:
         return None
     scanning.count(coverage)
@@ -106,15 +103,7 @@ class _Scanning:
 
     def lines(self, sieve: Sieve | None, queries: tuple[Query, ...]) -> list[list[NumberedLine]]:
         """Give for each part the lines that the answer needs; TooMuchError if they are too many."""
-        room = Room(len(self._parts), self._most)
-
-        def first(place: int) -> Sifted:
-            part, declared = self._parts[place], self._declared
-            if sieve is None:
-                return ByDecoding(queries, part, declared=declared, room=room.of(place)).sift()
-            return ByQuestion(sieve, queries, part, declared=declared, room=room.of(place)).sift()
-
-        self._first = fork_map(first, range(len(self._parts)), self._processes)
+        self._first = self._decoded(queries) if sieve is None else self._by_needles(sieve, queries)
         self._audit_ids = frozenset[str]().union(*(found.audit_ids for found in self._first))
         suspects = [found.kept for found in self._first]
         if (sieve is not None and sieve.whole_requests) or not self._audit_ids:
@@ -123,6 +112,27 @@ class _Scanning:
             return [sorted({*found.kept, *found.near}) for found in self._first]
         others = self._others()
         return [sorted({*odd, *more}) for odd, more in zip(suspects, others, strict=True)]
+
+    def _by_needles(self, sieve: Sieve, queries: tuple[Query, ...]) -> list[Sifted]:
+        room = Room(len(self._parts), self._most)
+
+        def first(place: int) -> Sifted:
+            part = self._parts[place]
+            return ByQuestion(sieve, queries, part, declared=self._declared, room=room.of(place)).sift()
+
+        return fork_map(first, range(len(self._parts)), self._processes)
+
+    def _decoded(self, queries: tuple[Query, ...]) -> list[Sifted]:
+        # Because: decoding blocks takes long to import, of which questions with a needle need nothing.
+        from decklog.ask.decoding import ByDecoding  # noqa: PLC0415  # because: only questions without a needle need it
+
+        room = Room(len(self._parts), self._most)
+
+        def first(place: int) -> Sifted:
+            part = self._parts[place]
+            return ByDecoding(queries, part, declared=self._declared, room=room.of(place)).sift()
+
+        return fork_map(first, range(len(self._parts)), self._processes)
 
     def _others(self) -> list[list[NumberedLine]]:
         """Give for each part the lines of the requests that match."""
