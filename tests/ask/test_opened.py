@@ -113,6 +113,20 @@ def test_any_question_is_answered_alike(query: Query, layout: Callable[[Path, Se
             check(store, Path(folder), query)
 
 
+def test_what_is_remembered_of_segments_never_makes_an_answer_old(tmp_path: Path) -> None:
+    """Questions that come again and again while events come, are sealed, doubled and compacted are answered anew."""
+    steps = [EVERYTHING[start::4] for start in range(4)]
+    with OpenStore(tmp_path, DISK) as store:
+        for number, lines in enumerate([*steps, EVERYTHING[::3]]):
+            append(tmp_path, lines, f"writer-{number}")
+            for query in AMONG_OTHERS.values():
+                check(store, tmp_path, query)
+            if number % 2:
+                sealed(tmp_path, compacted=number == 3)
+                for query in AMONG_OTHERS.values():
+                    check(store, tmp_path, query)
+
+
 def test_what_is_acknowledged_is_in_the_next_answer(tmp_path: Path) -> None:
     """Through sealing and compaction, with stages on both sides, and nothing twice."""
     stages = [encode_event(stage) for stage in life(RECEIVED, COMPLETE, audit_id="one")]

@@ -77,11 +77,13 @@ def tallied(
     fields = [*time, *(column for columns, _ in raw for column in columns)]
     inner = ", ".join(f"{field} AS f{place}" for place, field in enumerate(fields))
     outer = ", ".join(f"f{place}" for place in range(len(fields)))
-    told = current.told(inner + condition.sql)
-    sql = f"SELECT {inner}{', ' if inner else ''}1 AS one FROM {told} WHERE {condition.sql}"  # noqa: S608  # because: our own words, values are parameters
-    sql = f"SELECT {outer}{', ' if outer else ''}count(*) FROM ({sql}){' GROUP BY ALL' if outer else ''}"  # noqa: S608  # because: the same
+
+    def write(told: str) -> str:
+        sql = f"SELECT {inner}{', ' if inner else ''}1 AS one FROM {told} WHERE {condition.sql}"  # noqa: S608  # because: our own words, values are parameters
+        return f"SELECT {outer}{', ' if outer else ''}count(*) FROM ({sql}){' GROUP BY ALL' if outer else ''}"  # noqa: S608  # because: the same
+
     counts: Counter[tuple[Any, ...]] = Counter()
-    for *values, count in current.rows(sql, condition.parameters):
+    for *values, count in current.added(write, inner + condition.sql, condition.parameters):
         label: list[Any] = values[: len(time)]
         at = len(time)
         for columns, said in raw:
@@ -110,12 +112,15 @@ def facets(current: Current, condition: Condition, names: Sequence[str], limit: 
         sets.append(f"({', '.join(f'f{place}' for place in range(at, at + len(columns)))})")
         at += len(columns)
     outer = ", ".join(f"f{place}" for place in range(at))
-    sql = (
-        f"SELECT GROUPING({outer}), {outer}, count(*) FROM"  # noqa: S608  # because: the same
-        f" (SELECT {inner} FROM {current.told(inner + condition.sql)} WHERE {condition.sql})"
-        f" GROUP BY GROUPING SETS ({', '.join(sets)})"
-    )
-    return _facets(names, raw, current.rows(sql, condition.parameters), limit)
+
+    def write(told: str) -> str:
+        return (
+            f"SELECT GROUPING({outer}), {outer}, count(*) FROM"  # noqa: S608  # because: the same
+            f" (SELECT {inner} FROM {told} WHERE {condition.sql})"
+            f" GROUP BY GROUPING SETS ({', '.join(sets)})"
+        )
+
+    return _facets(names, raw, current.added(write, inner + condition.sql, condition.parameters), limit)
 
 
 def _facets(

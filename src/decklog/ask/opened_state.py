@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
+from decklog.ask.opened_memory import Memory
 from decklog.ask.stored import Segments, table
 from decklog.ask.stored_rows import PLACE
 from decklog.ask.stored_tail import Tail
@@ -39,18 +40,21 @@ from decklog.store.view import READING, View
 from decklog.store.view import view as look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from decklog.disk import Disk
     from decklog.sources.record import Coverage
     from decklog.store.catalog import Segment
 
 _TRIES: Final = 5
+_MOST_VALUES: Final = 1000
+"""Of a question that is remembered."""
 _ROW: Final = columns((*KEPT, *PLACE))
 _PLAIN: Final = columns([name for name in (*KEPT, *PLACE) if name not in LISTS])
 _NO_LISTS: Final = ", ".join(f'NULL AS "{name}"' if name in LISTS else f'"{name}"' for name in (*KEPT, *PLACE))
 _OF_LISTS: Final = tuple(f'"{name}"' for name in LISTS)
 _ONCE: Final = " AND (filename, file_row_number) NOT IN (SELECT (filename, file_row_number) FROM doubled)"
+_NOBODY: Final = f"SELECT {_ROW} FROM tail WHERE FALSE"  # noqa: S608  # because: our own words
 _NO_VIEW: Final = View(Path(), (), ())
 
 
@@ -73,6 +77,8 @@ class Current:
         tail: bool,
         doubled: bool,
         where: str,
+        made: tuple[tuple[int, ...], ...],
+        memory: Memory,
     ) -> None:
         self.cursor = cursor
         self.view = view
@@ -83,7 +89,10 @@ class Current:
         self._doubled = doubled
         self._where = where
         """Of the tail, which clusters are asked for."""
+        self._made = made
+        """All segments of the days that are asked for: they say which of their rows are doubled."""
         self.check = limit.check
+        self._memory = memory
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run SQL of ours. Raises TooSlowError."""
@@ -91,19 +100,42 @@ class Current:
         found: list[tuple[Any, ...]] = self.cursor.execute(sql, list(values)).fetchall()
         return found
 
+    def kept_rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run SQL of ours that is about segments alone, and names them; its rows are remembered."""
+        if len(values) > _MOST_VALUES:
+            return self.rows(sql, values)
+        return self._memory.get((self._made, sql, tuple(values)), lambda: self.rows(sql, values))
+
+    def added(self, write: Callable[[str], str], asked: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run SQL, written over a table of requests, over those that ended in segments and over the others; give both.
+
+        Of what adds up, that is the answer; of the former what was found before is remembered. `asked`: as of `told`.
+        """
+        ended, others = self.ended(self.view.segments), self.others(asked)
+        found = self.kept_rows(write(f"({ended})"), values) if ended else []
+        return [*found, *self.rows(write(f"({others})"), values)] if others else found
+
     def told(self, asked: str, segments: Sequence[Segment] | None = None) -> str:
         """Write the table of the rows that stand for requests; of `segments` those that are given.
 
         `asked` is the SQL that will be about it: columns that it does not mention may be NULL.
         """
-        chosen = self.view.segments if segments is None else segments
+        parts = [self.ended(self.view.segments if segments is None else segments), self.others(asked)]
+        return f"({' UNION ALL '.join(filter(None, parts)) or _NOBODY})"
+
+    def ended(self, segments: Sequence[Segment]) -> str:
+        """Write the rows of requests that end in segments; empty: there are none."""
+        if not segments:
+            return ""
+        return f"SELECT {_ROW} FROM {table(self.view, segments)} WHERE {READ} AND {LAST}{self._once()}"  # noqa: S608  # because: our own words, here and below
+
+    def others(self, asked: str) -> str:
+        """Write the rows of all other requests; empty: there are none."""
         parts = []
-        if chosen:
-            parts.append(f"SELECT {_ROW} FROM {table(self.view, chosen)} WHERE {READ} AND {LAST}{self._once()}")  # noqa: S608  # because: our own words, here and below
         if self.has_tail:
             parts.append(f"SELECT {_ROW} FROM tail WHERE {READ} AND {LAST}{self._where}")  # noqa: S608  # because: the same
         parts += self._under_way(any(name in asked for name in _OF_LISTS))
-        return f"({' UNION ALL '.join(parts)})" if parts else f"(SELECT {_ROW} FROM tail WHERE FALSE)"  # noqa: S608  # because: the same
+        return " UNION ALL ".join(parts)
 
     def _once(self) -> str:
         return _ONCE if self._doubled else ""
@@ -138,8 +170,9 @@ class Current:
         sealed = f"SELECT * FROM {table(self.view, self.view.segments)}" if self.view.segments else ""  # noqa: S608  # because: our own words
         for rows in filter(None, (sealed, self.events() if self.has_tail else "")):
             # Because: of each by itself, what a file says of its least value tells at once that there is none.
+            run = self.kept_rows if rows is sealed else self.rows
             bad = sum(
-                self.rows(f"SELECT count(*) FROM ({rows}) WHERE {odd}")[0][0]  # noqa: S608  # because: the same
+                run(f"SELECT count(*) FROM ({rows}) WHERE {odd}")[0][0]  # noqa: S608  # because: the same
                 for odd in ("\"level\" = ''", "\"stage\" = '' AND \"level\" <> ''")
             )
             if bad:
@@ -191,6 +224,7 @@ class State:
         self._run(f"CREATE TABLE begun AS SELECT {_PLAIN}, '' AS part FROM tail LIMIT 0")  # noqa: S608  # because: our own words
         self._run("CREATE TABLE unended AS SELECT \"request\", '' AS part FROM tail LIMIT 0")
         self._run("CREATE TABLE doubled (part VARCHAR, filename VARCHAR, file_row_number BIGINT)")
+        self._memory = Memory()
         self._view = _NO_VIEW
         self._made: dict[str, tuple[int, ...]] = {}
         """Part → its segments, for which the tables were made."""
@@ -250,6 +284,8 @@ class State:
                 tail=has_tail,
                 doubled=not self._doubled.isdisjoint(parts),
                 where=_cluster(cluster) if self._fixed is None else "",
+                made=tuple(self._made[part] for part in parts),
+                memory=self._memory,
             )
 
     # Bringing up to date
