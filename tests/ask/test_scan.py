@@ -390,6 +390,23 @@ def test_an_answer_without_room_is_read(tmp_path: Path, query: Query, processes:
     assert len(records) == len(PADDING)
 
 
+@pytest.mark.parametrize("query", [DELETION, Query(human=True), Query()], ids=["needle", "no needle", "everything"])
+def test_who_waits_no_longer_ends_the_search(tmp_path: Path, query: Query) -> None:
+    """What the caller's tick raises ends the search while it goes on, however the log is searched."""
+    path = written(tmp_path, PADDING)
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 3:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        list(scan(places([path]), Coverage(), [query], sizes=TINY, tick=tick))
+    assert ticks == 3
+
+
 def test_a_small_log_is_read(tmp_path: Path) -> None:
     """A few lines are all decoded, so that nothing has to be passed over."""
     records, coverage = scanned([written(tmp_path, PADDING)], DELETION, sizes=Sizes())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from decklog.ask.bytesearch import blocks
 from decklog.ask.sifting import HEAD
@@ -16,10 +16,12 @@ from decklog.sources.lines import CHUNK_BYTES, DamagedError, chunks
 from decklog.sources.places import STANDARD_INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from decklog.ask.bytesearch import Block
     from decklog.sources.places import Place
+
+T = TypeVar("T")
 
 HELD_OPEN: Final = 256
 """Files; more are not scanned but read one after the other."""
@@ -76,6 +78,8 @@ class Part:
     end: int
     damage: list[str] = field(default_factory=list)
     """What kept the reading from the end; filled while reading."""
+    tick: Callable[[], object] | None = None
+    """Called before each block; may raise what ends the reading."""
 
     def pieces(self) -> Iterator[bytes]:
         """Read the part's lines, unpacked, in pieces of any size."""
@@ -95,7 +99,8 @@ class Part:
 
     def blocks(self) -> Iterator[Block]:
         """Read the part's lines, unpacked, as `bytesearch.blocks` gives them; raises TooMuchError."""
-        return blocks(_Copied(self.pieces()) if self.log.packed else _Filler(self), self.log.sizes.piece)
+        found = blocks(_Copied(self.pieces()) if self.log.packed else _Filler(self), self.log.sizes.piece)
+        return found if self.tick is None else ticking(found, self.tick)
 
     def _plain(self) -> Iterator[bytes]:
         log = self.log
@@ -104,6 +109,13 @@ class Part:
         while place < end and (piece := os.pread(log.descriptor, _to_line_end(log, place, end) - place, place)):
             place += len(piece)
             yield piece
+
+
+def ticking(values: Iterable[T], tick: Callable[[], object]) -> Iterator[T]:
+    """Call `tick` before each value is passed on."""
+    for value in values:
+        tick()
+        yield value
 
 
 class _Filler:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from decklog.ask.bytesearch import TooMuchError
 from decklog.ask.forking import fork_map
 from decklog.ask.looking import shows
-from decklog.ask.parts import Sizes, survey
+from decklog.ask.parts import Sizes, survey, ticking
 from decklog.ask.prefilter import Sieve
 from decklog.ask.room import Room
 from decklog.ask.sifting import NEAR_KEYS, ByAuditId, ByQuestion, Sifted, decode
@@ -27,7 +27,7 @@ from decklog.sources.reader import read
 from decklog.sources.record import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from decklog.ask.parts import Log, Part
     from decklog.ask.sifting import NumberedLine
@@ -47,17 +47,20 @@ def scan(
     declared: bool = False,
     processes: int = 1,
     sizes: Sizes = _SIZES,
+    tick: Callable[[], object] | None = None,
 ) -> Iterator[Record]:
     """Yield, in order, at least every record of each request of which an event matches one of `queries`.
 
     `declared` is the reader's. `processes` above 1 forks: only for a caller without threads. Counts into `coverage`,
-    which is complete when the first record comes, unless the log is read line by line.
+    which is complete when the first record comes, unless the log is read line by line. `tick` is called now and then in
+    whichever process reads; what it raises is raised here.
     """
     waiting = list(places)
     try:
-        found = _found(waiting, coverage, tuple(queries), processes, sizes, declared=declared)
+        found = _found(waiting, coverage, tuple(queries), processes, sizes, tick, declared=declared)
         if found is None:
-            yield from read(waiting, coverage, declared=declared)
+            records = read(waiting, coverage, declared=declared)
+            yield from (records if tick is None else ticking(records, tick))
         else:
             yield from found
     finally:
@@ -71,6 +74,7 @@ def _found(
     queries: tuple[Query, ...],
     processes: int,
     sizes: Sizes,
+    tick: Callable[[], object] | None,
     *,
     declared: bool,
 ) -> Iterator[Record] | None:
@@ -80,7 +84,7 @@ def _found(
     logs = survey(places, sizes)
     if logs is None:
         return None
-    scanning = _Scanning(logs, processes, sizes.answer, declared=declared)
+    scanning = _Scanning(logs, processes, sizes.answer, tick, declared=declared)
     try:
         lines = scanning.lines(sieve, queries)
     except TooMuchError:
@@ -92,11 +96,15 @@ def _found(
 class _Scanning:
     """One question put to several logs."""
 
-    def __init__(self, logs: list[Log], processes: int, most: int, *, declared: bool) -> None:
+    def __init__(
+        self, logs: list[Log], processes: int, most: int, tick: Callable[[], object] | None, *, declared: bool
+    ) -> None:
         self._most = most
         self._declared = declared
         self._logs = logs
         self._parts: list[Part] = [part for log in logs for part in log.parts()]
+        for part in self._parts:
+            part.tick = tick
         self._processes = processes
         self._first: list[Sifted] = []
         self._audit_ids: frozenset[str] = frozenset()

@@ -137,7 +137,7 @@ class Files:
         sizes = [_signature(place.path) for place in places if place.path]
         total = sum(size for size, _, _ in sizes)
         if total > HELD_BYTES or len(sizes) < len(places) or any(place.path.endswith(".gz") for place in places):
-            return merge(_closing(scan(places, coverage, queries), places), *queries)
+            return merge(_closing(scan(places, coverage, queries, tick=deadline.check), places), *queries)
         with self._lock:
             if self._held is None or self._held[0] != sizes:
                 seen = Coverage()
