@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONFIG = """\
 store: {folder}/store
 serve:
-  metrics-listen: 127.0.0.1:0
+  metrics-listen: 127.0.0.1:{metrics}
   upkeep-every: 1s
 {more}
 gateway:
@@ -95,6 +95,19 @@ class Serving:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
+    def status(self) -> dict[str, Any]:
+        """Give the page of the state, as a reader has it who came by the one-time address."""
+        address = next(found for line in self.said if (found := re.search(r"(\S+)/\?token=(\S+)", line)))
+        connection = http.client.HTTPConnection(address[1].removeprefix("http://"), timeout=30)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/?token={address[2]}")
+            answer = connection.getresponse()
+            answer.read()
+            cookie = (answer.getheader("set-cookie") or "").partition(";")[0]
+            connection.request("GET", "/status.json", headers={"Cookie": cookie})
+            page: dict[str, Any] = json.loads(connection.getresponse().read())
+            return page
+
     def children(self) -> dict[int, str]:
         """Give the processes of the tree below the first, with what they are started as."""
         return _below(self.process.pid)
@@ -105,10 +118,10 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, upstream: Running, *, more: str = "") -> Iterator[Serving]:
+def serving(folder: Path, upstream: Running, *, more: str = "", metrics: int = 0) -> Iterator[Serving]:
     """Serve until the block ends; ``pki`` has to be there."""
     config = folder / "decklog.yaml"
-    config.write_text(CONFIG.format(folder=folder, more=more))
+    config.write_text(CONFIG.format(folder=folder, more=more, metrics=metrics))
     command = [*DECKLOG, "serve", "--config", str(config)]
     # A session of its own, so that the tree can be killed at once; a file, so that nobody has to read what it says.
     with (folder / "said").open("w+") as said:

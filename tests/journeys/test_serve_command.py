@@ -86,6 +86,19 @@ def test_what_comes_through_any_door_is_found(tmp_path: Path, upstream: Running)
         assert not any(Path("/proc", str(pid)).exists() for pid in children)
 
 
+def test_the_pages_show_what_the_other_doors_count(tmp_path: Path, upstream: Running) -> None:
+    """Without being told where: events, losses and the ends of certificates of the doors beside them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with serving(tmp_path, upstream, metrics=port) as running:
+        assert running.post(event_list([item("counted")])) == 200
+        status = running.status()
+    (door,) = status["doors"]
+    assert (door["address"], door["problem"]) == (f"http://127.0.0.1:{port}/metrics", "")
+    assert {"what": "events stored by the receiver", "count": 1, "labels": ""} in door["figures"]
+    assert any("receive-client-ca" in one["name"] and one["daysLeft"] > 0 for one in status["certificates"])
+
+
 def test_a_worker_that_dies_is_started_again(tmp_path: Path, upstream: Running) -> None:
     """Whichever door it is of; the others go on."""
     with serving(tmp_path, upstream) as running:
@@ -178,7 +191,7 @@ def test_a_door_that_cannot_listen_ends_all(tmp_path: Path, upstream: Running) -
     """With exit code 3 and the reason; nobody is left behind."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        text = CONFIG.format(folder=tmp_path, more="")
+        text = CONFIG.format(folder=tmp_path, more="", metrics=0)
         text = text.replace("web:\n  listen: 127.0.0.1:0", f"web:\n  listen: 127.0.0.1:{port}")
         code, said = refused(tmp_path, text)
     assert code == 3

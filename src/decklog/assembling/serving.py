@@ -44,6 +44,8 @@ class PagesInCrew:
     """Its worker reads them again himself."""
 
     def __init__(self, settings: WebSettings, announce: Callable[[str], None]) -> None:
+        self.counters_at = ""
+        """Where all doors together tell what they have counted; empty: nowhere that is known before."""
         self.address = settings.address
         self._settings = settings
         self._announce = announce
@@ -56,7 +58,7 @@ class PagesInCrew:
     def _door(self) -> WebDoor:
         from decklog.assembling.web import WebDoor  # noqa: PLC0415  # because: 400 ms, for who serves pages
 
-        return WebDoor(self._settings, self._announce)
+        return WebDoor(self._settings.beside(self.counters_at), self._announce)
 
     async def begin(self) -> None:
         """Nothing is done once."""
@@ -183,10 +185,20 @@ def serve(
     Raises DecklogError when one of them cannot serve; then all of them are stopped.
     """
     _have_addresses_of_their_own(doors)
+    for door in doors:
+        if isinstance(door, PagesInCrew):
+            door.counters_at = _metrics_url(health.address)
     crew = list(doors)
     if stores and upkeep.every_s:
         crew.append(Upkeep(stores, upkeep))
     return Doors(crew, health, announce).run()
+
+
+def _metrics_url(address: str) -> str:
+    """Give the address of the metrics for a door of the same machine; empty: it is chosen only when they are served."""
+    host, port = listen.parse_address(address) if address else ("", 0)
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # because: who listens everywhere is here
+    return f"{listen.Served(own, port, tls=False).url}/metrics" if port else ""
 
 
 def _have_addresses_of_their_own(doors: Sequence[Door]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +53,11 @@ class WebSettings:
     web: WebOptions = field(default_factory=WebOptions)
     listener: WebListenerOptions = field(default_factory=WebListenerOptions)
     policy: str = ""
+
+    def beside(self, metrics_url: str) -> WebSettings:
+        """Give them with one more address of counters, those of the doors that are served beside the pages."""
+        urls = ",".join(dict.fromkeys(filter(None, (metrics_url, *self.web.metrics))))
+        return replace(self, web=replace(self.web, metrics_urls=urls))
 
     @property
     def stores(self) -> frozenset[str]:
