@@ -22,11 +22,13 @@ from decklog.errors import DecklogError
 from decklog.store.parquet import UNKNOWN_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from decklog.ask.opened_state import Current
     from decklog.audit.query_sql import Condition
     from decklog.store.catalog import Segment
+
+    _Run = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _MORE: Final = 8
 """So many times as many days are looked through, where those before have too few requests."""
@@ -89,37 +91,52 @@ class Paging:
 
     def _newest(self, segments: Sequence[Segment], bound: datetime) -> list[tuple[Any, ...]]:
         """Give one request more than the limit, of those received from `bound` on."""
+        condition, _ = self._where()
+        ended, others = self._current.ended(segments), self._current.others(condition)
+        found = self._places(ended, bound, self._current.kept_rows) if ended else []
+        found += self._places(others, bound, self._current.rows) if others else []
+        found.sort(key=lambda row: (row[-1] is not None, row[-1] or _NEVER, row[-2]), reverse=True)
+        return self._rows(found[: self._limit + 1])
+
+    def _places(self, told: str, bound: datetime, run: _Run) -> list[tuple[Any, ...]]:
+        """Find the newest of some rows by a few columns: where they stand, identity and time, in any order."""
         condition, values = self._where()
-        told = self._current.told(condition, segments)
-        times = self._current.rows(
-            f'SELECT "time" FROM {told} WHERE {condition} ORDER BY "time" DESC NULLS LAST LIMIT {self._limit + 1}',  # noqa: S608  # because: our own words, values are parameters
+        times = run(
+            f'SELECT "time" FROM ({told}) WHERE {condition} ORDER BY "time" DESC NULLS LAST LIMIT {self._limit + 1}',  # noqa: S608  # because: our own words, values are parameters
             values,
         )
         if not times:
             return []
-        return self._rows(segments, max(bound, times[-1][0] or _NEVER))
-
-    def _rows(self, segments: Sequence[Segment], least: datetime) -> list[tuple[Any, ...]]:
-        """Find the rows by a few columns, then read them: lists are dear, and a union has them read for all rows."""
-        condition, values = self._where()
-        told = self._current.told(condition, segments)
+        least = max(bound, times[-1][0] or _NEVER)
         newer = '"time" >= ? AND ' if least > _NEVER else ""
-        bound = [least] if newer else []
         order = 'ORDER BY "time" DESC NULLS LAST, "identity" DESC'
-        found = self._current.rows(
-            f'SELECT {columns(PLACE)}, "identity" FROM {told} WHERE {newer}{condition} {order} LIMIT {self._limit + 1}',  # noqa: S608  # because: our own words, values are parameters
-            [*bound, *values],
+        found = run(
+            f'SELECT {columns(PLACE)}, "identity", "time" FROM ({told}) WHERE {newer}{condition} {order}'  # noqa: S608  # because: the same
+            f" LIMIT {self._limit + 1}",
+            [*([least] if newer else []), *values],
         )
+        return list(found)
+
+    def _rows(self, found: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Read rows: lists are dear, and a union has them read for all rows."""
         if not found:
             return []
-        places = {(name, number): rank for rank, (name, number, _) in enumerate(found)}
-        names = {name for name, _, _ in found}
+        least = found[-1][-1] or _NEVER
+        newer = '"time" >= ? AND ' if least > _NEVER else ""
+        bound = [least] if newer else []
+        places = {(name, number): rank for rank, (name, number, *_) in enumerate(found)}
+        names = {name for name, *_ in found}
         files = [each for each in self._current.view.segments if str(self._current.view.store / each.path) in names]
-        sources = [table(self._current.view, files)] if files else []
-        sources += ["tail"] if self._current.has_tail else []
-        chosen = f'{newer}"identity" IN ({", ".join("?" * len(found))})'
-        sql = " UNION ALL ".join(f"SELECT {columns(PAGE)} FROM {source} WHERE {chosen}" for source in sources)  # noqa: S608  # because: the same
-        rows = self._current.rows(sql, [*bound, *(identity for _, _, identity in found)] * len(sources))
+        sealed = {str(self._current.view.store / each.path) for each in files}
+        rows = []
+        for source, run, chosen in (
+            (table(self._current.view, files) if files else "", self._current.kept_rows, True),
+            ("tail" if self._current.has_tail else "", self._current.rows, False),
+        ):
+            identities = [identity for name, _, identity, _ in found if (name in sealed) is chosen]
+            if source and identities:
+                among = f'{newer}"identity" IN ({", ".join("?" * len(identities))})'
+                rows += run(f"SELECT {columns(PAGE)} FROM {source} WHERE {among}", [*bound, *identities])  # noqa: S608  # because: the same
         return sorted((values for values in rows if values[-2:] in places), key=lambda values: places[values[-2:]])
 
     def _where(self) -> tuple[str, list[Any]]:
@@ -137,13 +154,16 @@ class Paging:
         times = {values[_TIME] for values in shown}
         days = {f"{time:%Y-%m-%d}" if time is not None else UNKNOWN_DAY for time in times}
         segments = [segment for segment in self._current.view.segments if segment.day in days]
-        sources = [table(self._current.view, segments)] if segments else []
-        sources += ["tail"] if self._current.has_tail else []
-        requests = {values[REQUEST] for values in shown}
+        requests = sorted({values[REQUEST] for values in shown})
         near = f'"request" IN ({", ".join("?" * len(requests))}) AND NOT {LAST}'
-        sql = " UNION ".join(f'SELECT "request", "stage" FROM {source} WHERE {near}' for source in sources)  # noqa: S608  # because: the same
+        found: set[tuple[Any, ...]] = set()
+        for source, run in (
+            (table(self._current.view, segments) if segments else "", self._current.kept_rows),
+            ("tail" if self._current.has_tail else "", self._current.rows),
+        ):
+            if source and requests:
+                found.update(run(f'SELECT DISTINCT "request", "stage" FROM {source} WHERE {near}', requests))  # noqa: S608  # because: the same
         stages: dict[int, tuple[str, ...]] = {}
-        found = self._current.rows(sql, [*requests] * len(sources)) if sources and requests else []
         for request, stage in sorted(found, key=lambda each: _RANK.get(each[-1], 1)):
             stages[request] = (*stages.get(request, ()), stage)
         return stages
