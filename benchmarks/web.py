@@ -5,9 +5,10 @@ is there (a few hundred events are written into it). `decklog web` is a process 
 connection after a warm-up:
 
 * warm: the store is as it was when the page was asked for last, so answers are remembered;
-* after an event: one has come since, as in a store that is being written to, so nothing is;
-* bare: the page's value made in this process from a store that is held open, with nothing remembered: no HTTP, no
-  template, one question after the other.
+* after an event: one has come since, as in a store that is being written to, so no answer is, but what a question found
+  in sealed segments is;
+* bare: the page's value made in this process from a store that is held open, with no answer remembered, and the
+  segments' rows likewise: no HTTP, no template, one question after the other.
 
 Times are medians of the rounds, in turns. The tail is the time from an event's acknowledgement by the journal to its
 line in the stream.
