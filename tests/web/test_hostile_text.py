@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -22,7 +22,7 @@ OURS: Final = frozenset(
     for line in (
         "html head meta title link script body header main footer nav section article details summary",
         "h1 h2 h3 p ul ol li dl dt dd div span b a img svg rect time figure code pre del ins",
-        "table caption thead tbody tr th td form label input button select option textarea",
+        "table caption thead tbody tr th td form fieldset legend label input button select option textarea",
     )
     for tag in line.split()
 )
@@ -104,6 +104,18 @@ def test_no_text_of_a_log_becomes_markup(door: Door) -> None:
     assert broken == {}
     wrong = {target: found for target, answer in answers.items() if (found := read(answer.text))}
     assert wrong == {}
+
+
+def test_no_text_of_a_policy_becomes_markup(door: Door) -> None:
+    """What is pasted, explained and asked for stays text, whether it is a policy or not."""
+    headers = {"origin": "http://127.0.0.1:8080", "content-type": "application/x-www-form-urlencoded"}
+    for number, text in enumerate(HOSTILE):
+        deed = ("check", "explain", "replay")[number % 3]
+        form = {"policy": f"rules:\n- level: {text}\n", "do": deed, "request": text, "user": text, "groups": text}
+        body = urlencode(form, errors="surrogatepass").encode()
+        answer = door.look("/policy", method="POST", headers=headers, body=body)
+        assert answer.status in {200, 400}
+        assert read(answer.text) == [], text
 
 
 def test_twins_hold_the_same_text_as_json(door: Door) -> None:
