@@ -224,7 +224,9 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, text: str, told: s
 
 def test_doors_do_not_share_an_address(tmp_path: Path, upstream: Running) -> None:
     """One listen for all of them cannot be."""
-    text = CONFIG.format(folder=tmp_path, more="listen: 127.0.0.1:18999").replace("  listen: 127.0.0.1:0\n", "")
+    text = CONFIG.format(folder=tmp_path, metrics=0, more="listen: 127.0.0.1:18999").replace(
+        "  listen: 127.0.0.1:0\n", ""
+    )
     code, said = refused(tmp_path, text)
     assert code == 2
     assert "gateway and receive both listen on 127.0.0.1:18999" in said
