@@ -5,11 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import sys
 import termios
-from typing import NamedTuple
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import IO
 
 PROGRAM = (sys.executable, "-m", "decklog")
 
@@ -52,6 +58,29 @@ def run_on_terminal(*args: object, columns: int = 100, **environment: str) -> Ra
         err = process.stderr.read() if process.stderr else b""
         code = process.wait(60)
     return Ran(code, out.decode().replace("\r\n", "\n"), err.decode())
+
+
+def until_it_waits(process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+    """Return when the program has read what is in the pipe and sleeps until more comes.
+
+    A signal that comes just before a read begins to wait does not end the read (CPython): whoever sends one waits
+    for this first.
+    """
+    deadline = time.monotonic() + 60
+    while _unread(pipe) or not _sleeps(process.pid):
+        assert process.poll() is None, "the program ended"
+        assert time.monotonic() < deadline, "the program reads nothing"
+        select.select([], [], [], 0.01)
+
+
+def _unread(pipe: IO[bytes]) -> int:
+    number = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
+    assert isinstance(number, int)
+    return number
+
+
+def _sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def _read(terminal: int) -> bytes:

@@ -3,17 +3,15 @@ from __future__ import annotations
 import csv
 import json
 import os
-import select
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
 from ask.logs import event, life, lines, log
-from cli.running import PROGRAM, run
+from cli.running import PROGRAM, run, until_it_waits
 from decklog.audit.event import Stage, User
 
 if TYPE_CHECKING:
@@ -100,9 +98,7 @@ def test_who_interrupts_an_export_finds_nothing_left(tmp_path: Path, kind: str, 
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process, (source / "audit.log").open("wb") as pipe:
         pipe.write(lines([event()]))
         pipe.flush()
-        deadline = time.monotonic() + 30
-        while not list(folder.rglob("x")) and time.monotonic() < deadline:
-            select.select([], [], [], 0.01)
+        until_it_waits(process, pipe)
         assert list(folder.rglob("x"))
         process.send_signal(sign)
         assert process.wait(30) == (130 if sign is signal.SIGINT else 143)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from click.testing import CliRunner
 
 import decklog as package
 from ask.logs import event, log
-from cli.running import PROGRAM, run
+from cli.running import PROGRAM, run, until_it_waits
 from decklog.cli import decklog
 from decklog.cli.helm import Entry, Helm
 from decklog.errors import DecklogError, DoorError
@@ -203,12 +202,8 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
             "wb", buffering=0
         ) as writer:  # opens when the program has opened it, which then waits for a line
             writer.write(b"{}\n")
-            # A signal that comes just before a read begins to wait does not end it (CPython); a person presses again.
-            for _ in range(60):
-                process.send_signal(signal.SIGINT)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(1)
-                    break
-            assert process.returncode == 130
+            until_it_waits(process, writer)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
