@@ -110,6 +110,7 @@ LOGS: dict[str, tuple[str, list[str]]] = {
     "machines only": ("machines=1", ["listed"]),
     "not a user": ("user=-alice", ["listed", "refused"]),
     "failed": ("failed-only=1", ["refused"]),
+    "failed with another code": ("failed-only=1&code=2xx", []),
     "a resource by a short name": ("resource=deploy", ["deleted", "refused", "scaled", "made"]),
     "a time": ("after=2026-03-01T10:00:06Z", ["exec", "secret"]),
     "a stretch": ("after=2026-03-01T10:00:02Z&until=2026-03-01T10:00:04Z", ["refused", "scaled"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from decklog.ask.names import resource_patterns
 from decklog.audit.networks import NetworkPattern
@@ -11,6 +11,9 @@ from decklog.errors import DecklogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_FAILURES: Final = (CodePattern(400, 499), CodePattern(500, 599))
+_NO_FAILURE: Final = CodePattern(0, 399, negated=True)
 
 
 def patterns(texts: Iterable[str]) -> tuple[Pattern, ...]:
@@ -34,6 +37,13 @@ def codes(texts: Iterable[str]) -> tuple[CodePattern, ...]:
         return tuple(map(CodePattern.parse, _parts(texts)))
     except ValueError as error:
         raise DecklogError(f"--code: {error}") from error
+
+
+def failed(among: tuple[CodePattern, ...]) -> tuple[CodePattern, ...]:
+    """Narrow codes to those of failures: of the wanted ones if there are any, else of all."""
+    if any(not pattern.negated for pattern in among):
+        return (*among, _NO_FAILURE)
+    return (*among, *_FAILURES)
 
 
 def networks(texts: Iterable[str]) -> tuple[NetworkPattern, ...]:

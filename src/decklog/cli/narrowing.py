@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decklog.ask.filters import annotated, codes, listed, networks, patterns, resources
+from decklog.ask.filters import annotated, codes, failed, listed, networks, patterns, resources
 from decklog.ask.moments import moment, span_us
 from decklog.audit.query import Query
 from decklog.cli.completing import LEVELS, STAGES, VERBS, resource_names, values
@@ -110,7 +110,7 @@ def _query(given: dict[str, Any]) -> Query:
         user_agents=patterns(texts("user_agent")),
         source_ips=networks(texts("source_ip")),
         paths=patterns(texts("path")),
-        codes=codes((*texts("code"), *(("4xx", "5xx") if given.get("failed_only") else ()))),
+        codes=failed(codes(texts("code"))) if given.get("failed_only") else codes(texts("code")),
         decisions=listed(texts("decision")),
         stages=listed(texts("stage")),
         levels=listed(texts("level")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from decklog.ask.filters import annotated, codes, listed, networks, patterns, resources
+from decklog.ask.filters import annotated, codes, failed, listed, networks, patterns, resources
 from decklog.ask.moments import moment, readable, span_us
 from decklog.audit.query import Query
 from decklog.errors import DecklogError
@@ -89,7 +89,7 @@ def wanted(fields: Fields, now: datetime) -> Wanted:
         if text := fields.one(name):
             values[f"{name.replace('-', '_')}_us"] = _read(name, lambda text: span_us(text, "this"), text)
     if fields.one("failed-only"):
-        values["codes"] = (*values.get("codes", ()), *codes(("4xx", "5xx")))
+        values["codes"] = failed(values.get("codes", ()))
     if fields.one("humans") or fields.one("machines"):
         values["human"] = bool(fields.one("humans"))
     return Wanted(Query(**values), fields.one("cluster") if "cluster" in fields else None)
