@@ -271,3 +271,16 @@ def test_a_sound_policy_has_nothing_said_of_it() -> None:
     """A policy with bodies, without secrets and noise, passes with no remark, for every release of today."""
     assert report(SOUND).remarks == ()
     assert report(SOUND, kubernetes=["1.26", "1.30", "1.37"]).remarks == ()
+
+
+def test_whoever_waits_may_end_a_check() -> None:
+    """The search for witnesses grows with the square of the rules: it looks up at each of them."""
+    left = iter(range(300))
+
+    def tick() -> None:
+        if next(left, None) is None:
+            raise TimeoutError
+
+    rules = (HEAD + "- level: None\n" * 1000).encode()
+    with pytest.raises(TimeoutError):
+        check(rules, source="policy.yaml", tick=tick)

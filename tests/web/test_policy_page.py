@@ -153,3 +153,12 @@ def test_hostile_text_of_a_policy_is_no_markup(door: Door) -> None:
     text = post(door, "/policy", policy=hostile, do="check").text
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_a_policy_of_too_many_rules_ends_with_the_pages_time(tmp_path: Path) -> None:
+    """What would keep the pages busy for minutes is refused, and the command that has the time is named."""
+    door = Door(Files([str(log(tmp_path / "audit.log", event()))]), answer_s=-1)
+    answer = post(door, policy=POLICY)
+    assert answer.status == 503
+    assert "too many rules" in answer.json["error"]
+    assert answer.json["advice"].endswith("decklog policy check policy.yaml")

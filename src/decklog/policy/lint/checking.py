@@ -21,7 +21,7 @@ from decklog.policy.reader import Loaded, parse
 from decklog.policy.releases import NEWEST, Release, parse_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from decklog.policy.kinds import Kind
     from decklog.policy.lint.coverage import Topic
@@ -74,19 +74,23 @@ def check(
     lenient: bool = False,
     discovered: Iterable[Kind] = (),
     strict_mode: bool = False,
+    tick: Callable[[], object] = lambda: None,
 ) -> Report:
     """Check a policy of YAML or JSON; `source` is how remarks name it.
 
     `kubernetes`: the releases to check for, the newest known if none is named; DecklogError for one that is no
     version. `lenient`: unknown and duplicate keys are warnings, as kube-apiserver has them. `discovered`: what a
-    cluster serves besides the built-in resources. `strict_mode`: the log is written in mode blocking-strict.
+    cluster serves besides the built-in resources. `strict_mode`: the log is written in mode blocking-strict. `tick` is
+    called at each rule: how long a check takes grows with the square of their number, and what it raises ends it.
     """
     releases = [parse_release(name) for name in kubernetes] or [Release(NEWEST)]
     served = tuple(discovered)
     discovered_groups = frozenset(kind.group for kind in served)
     kinds = Kinds(kind for kind in built_in() if kind.group not in discovered_groups) | served
     readings = _readings(data, source, releases, lenient=lenient)
-    found = [(release, _of_release(readings[release.minor], release, source, kinds, served)) for release in releases]
+    found = [
+        (release, _of_release(readings[release.minor], release, source, kinds, served, tick)) for release in releases
+    ]
     subject = next((subject for _, (_, subject) in found if subject is not None), None)
     said = [(release, _with_lost_names(remarks, data)) for release, (remarks, _) in found]
     reached: tuple[Reached, ...] = ()
@@ -134,7 +138,12 @@ def _read(data: bytes, source: str, release: Release, *, lenient: bool) -> Loade
 
 
 def _of_release(
-    reading: _Reading, release: Release, source: str, kinds: Kinds, served: tuple[Kind, ...]
+    reading: _Reading,
+    release: Release,
+    source: str,
+    kinds: Kinds,
+    served: tuple[Kind, ...],
+    tick: Callable[[], object],
 ) -> tuple[list[Remark], Subject | None]:
     """Give what is said of the file for one release, and the subject of all other checks if it can be read."""
     findings = reading.strict.findings if isinstance(reading.strict, PolicyError) else reading.strict.warnings
@@ -149,6 +158,7 @@ def _of_release(
         kinds,
         frozenset(kind.group for kind in served),
         Evaluator(loaded.policy),
+        tick,
     )
     remarks = [_of_finding(finding, subject) for finding in findings]
     return [*remarks, *names.check(subject)], subject

@@ -45,6 +45,7 @@ def check(subject: Subject, reached: tuple[Reached, ...]) -> Iterator[Remark]:
     """Tell of unreachable and of redundant rules."""
     dead = {rule.index for rule in reached if rule.covered_by is not None}
     for rule in reached:
+        subject.tick()
         if rule.covered_by is not None:
             yield _unreachable(subject, rule.index, rule.covered_by)
         elif rule.witness is not None:

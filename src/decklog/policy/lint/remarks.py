@@ -12,7 +12,7 @@ from decklog.policy.findings import Severity
 from decklog.policy.lint.codes import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from decklog.audit.documents.tree import Position
     from decklog.policy.evaluator import Evaluator
@@ -57,11 +57,15 @@ class Subject:
     discovered: frozenset[str]
     """Groups whose resources a cluster's discovery has listed."""
     evaluator: Evaluator
+    tick: Callable[[], object] = lambda: None
+    """Called at each rule; what it raises ends the checks."""
 
     @property
     def rules(self) -> Iterator[tuple[int, Rule]]:
         """Give each rule with its index."""
-        return enumerate(self.policy.rules)
+        for each in enumerate(self.policy.rules):
+            self.tick()
+            yield each
 
     def line(self, index: int) -> int:
         """Give the line on which a rule begins."""

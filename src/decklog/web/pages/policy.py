@@ -19,7 +19,8 @@ from decklog.policy.releases import NEWEST
 from decklog.policy.replay import Replay
 from decklog.policy.request_text import caller, read_request
 from decklog.web import links
-from decklog.web.asking import Asked, Page
+from decklog.web.asking import Asked, Page, RefusedError
+from decklog.web.limits import TooBroadError
 
 if TYPE_CHECKING:
     from decklog.policy.lint import Report as Checked
@@ -166,7 +167,7 @@ def make(asked_for: Asked) -> PolicyPage:
 def _judged(asked_for: Asked, text: str, source: str, problems: dict[str, str]) -> dict[str, Any]:
     """Give what the page says of a policy; what of the form cannot be read goes into `problems`."""
     data = text.encode("utf-8", "surrogateescape")
-    checked = check(data, source=source)
+    checked = _checked(asked_for, data, source)
     loaded = _loaded(data, source)
     deed = asked_for.form.one("do", "check")
     explained, passed = _explained(asked_for, loaded, problems) if deed == "explain" else (None, {})
@@ -182,6 +183,17 @@ def _judged(asked_for: Asked, text: str, source: str, problems: dict[str, str]) 
         "explained": explained,
         "replayed": _replayed(asked_for, loaded, problems) if deed == "replay" else None,
     }
+
+
+def _checked(asked_for: Asked, data: bytes, source: str) -> Checked:
+    try:
+        return check(data, source=source, tick=asked_for.deadline.check)
+    except TooBroadError as error:
+        raise RefusedError(
+            503,
+            f"This policy has too many rules for a page: it was not checked within {error.seconds:g} s.",
+            f"Let the command line check it, which has the time: {_command(asked_for, 'check')}",
+        ) from None
 
 
 def _own(source: str, problems: dict[str, str]) -> str:
