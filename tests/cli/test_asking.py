@@ -225,8 +225,10 @@ def test_an_envelope_without_an_origin_is_read_where_the_user_vouches_for_it(tmp
     path = shipped(tmp_path / "shipped.log")
     refused = ask(name, "-f", path)
     assert "1 line could not be read" in refused.stderr
+    assert "--declared reads such lines" in refused.stderr
     taken = ask(name, "-f", path, "--declared")
     assert (taken.exit_code, "could not be read" in taken.stderr) == (0, False)
+    assert "--declared" not in taken.stderr
     (row,) = json.loads(ask("query", "-f", path, "--declared", "-o", "json").stdout)["requests"]
     assert row["declared"] is True
 

@@ -99,6 +99,14 @@ ENVELOPES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
         "Vector",
         lambda event: around({"file": AUDIT_FILE, "host": "cp-1", "message": "TEXT", "source_type": "file"}, event),
     ),
+    "Vector, parsed": (
+        "Vector",
+        lambda event: around({"file": AUDIT_FILE, "host": "cp-1", "message": "RAW", "source_type": "file"}, event),
+    ),
+    "Fluent Bit, parsed": (
+        "Fluent Bit",
+        lambda event: around({"date": 1, "tag": "kube.audit", "log": "RAW"}, event),
+    ),
     "Filebeat": ("Filebeat", lambda event: around({"log": {"file": {"path": AUDIT_FILE}}, "message": "TEXT"}, event)),
     "Splunk HTTP event, object": (
         "Splunk",

@@ -74,7 +74,17 @@ class Asking:
     def line(self) -> str:
         """Say what was searched."""
         foreseen = [self._foreseen.text] if self._foreseen is not None else []
-        return "; ".join([covered(self.coverage, self.search.since, self.search.until), *foreseen])
+        return "; ".join([covered(self.coverage, self.search.since, self.search.until), *self._advice(), *foreseen])
+
+    def _advice(self) -> Iterator[str]:
+        """Say what reads lines that were refused only because nothing vouches for them."""
+        if not self.coverage.bad_examples or self.search.store:
+            return
+        # Because: envelopes are for logs that have some.
+        from decklog.sources.carriers.envelope import UNSAID  # noqa: PLC0415  # because: what a plain log does not need
+
+        if any(bad.problem == UNSAID for bad in self.coverage.bad_examples):
+            yield "if nothing but audit logs can be in there, --declared reads such lines"
 
     def conclude(self, nothing: str = "", *, found: bool, code: int | None = None) -> None:
         """Tell what was searched. Exits with `code` unless that is 0; without one, with 1 if nothing was `found`.

@@ -70,7 +70,14 @@ def message_key(envelope: Members) -> str:
     """Find the key under which a shipper's envelope holds its message; empty if it is no such envelope."""
     if "kind" in envelope:
         return ""
-    return next((key for key in _KEYS if envelope.get(key, b"").lstrip()[:1] in _BEGINS[key]), "")
+    return next((key for key in _KEYS if _holds_message(envelope.get(key, b"").lstrip(), key)), "")
+
+
+def _holds_message(value: bytes, key: str) -> bool:
+    """Tell whether a value is a message; an object under ``message`` or ``log`` may be about one, or a parsed event."""
+    if value[:1] in _BEGINS[key]:
+        return True
+    return value.startswith(b"{") and key in {"message", "log"} and "auditID" in members(value)
 
 
 _BEGINS: Final = {"message": {b'"'}, "log": {b'"'}, "_raw": {b'"'}, "event": {b'"', b"{"}, "structured": {b"{"}}
