@@ -74,6 +74,7 @@ _INVALID = {
     "deep with a missing comma": b"[" * 2000 + b'"a""b"' + b"]" * 2000,
     "deep with two numbers": b"[" * 2000 + b"1 2" + b"]" * 2000,
     "deep with a leading zero": b"[" * 2000 + b"01" + b"]" * 2000,
+    "deep with a unicode escape of no digits": b"[" * 2000 + rb'"\u"' + b"]" * 2000,
     "deep with a bad word": b"[" * 2000 + b"nul" + b"]" * 2000,
     "deep with a control character": b"[" * 2000 + b"\x00" + b"]" * 2000,
     "deep with a key alone": b"[" * 2000 + b'{"a"}' + b"]" * 2000,
