@@ -13,6 +13,7 @@ in a column; the verbatim event has them.
 from __future__ import annotations
 
 import contextlib
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -121,6 +122,7 @@ _WIRE: Final = {
     "object_ref": "objectRef",
     "received": "requestReceivedTimestamp",
     "request_uri": "requestURI",
+    "response_object": "responseObject",
     "response_status": "responseStatus",
     "source_ips": "sourceIPs",
     "staged": "stageTimestamp",
@@ -162,7 +164,10 @@ class _Status(Struct, gc=False, omit_defaults=True):
 
 
 class Row(Struct, gc=False, omit_defaults=True, rename=lambda name: _WIRE.get(name, name)):
-    """An event without its bodies, and with what is empty left out."""
+    """An event without its bodies, and with what is empty left out.
+
+    The answer's body is read unparsed, for the one name that may stand only there; `rows_of` and `row_of` let go of it.
+    """
 
     received: _Time | None
     staged: _Time | None
@@ -179,6 +184,7 @@ class Row(Struct, gc=False, omit_defaults=True, rename=lambda name: _WIRE.get(na
     user_agent: str = ""
     object_ref: _Object | None = None
     response_status: _Status | None = None
+    response_object: Raw = NO_OBJECT
     annotations: dict[str, str] = {}
 
 
@@ -190,16 +196,14 @@ class _Made(Struct, gc=False):
     metadata: _Named = field(default_factory=_Named)
 
 
-class _Answer(Struct, gc=False, rename={"response_object": "responseObject"}):
-    response_object: _Made = field(default_factory=_Made)
-
-
 _decode_lines: Final = msgspec.json.Decoder(Row).decode_lines
 _decode: Final = msgspec.json.Decoder(Row).decode
-_decode_answer: Final = msgspec.json.Decoder(_Answer).decode
+_decode_made: Final = msgspec.json.Decoder(_Made).decode
 _encoder: Final = msgspec.json.Encoder()
 _REFUSED: Final = (msgspec.MsgspecError, RecursionError, UnicodeError)
 _ESCAPED_NUL: Final = b"\\u0000"
+_find_escaped_nul: Final = re.compile(re.escape(_ESCAPED_NUL)).search
+"""Twice as fast as `in`, for long data."""
 
 
 def chunks(data: bytes) -> Iterator[bytes]:
@@ -219,12 +223,12 @@ def rows_of(chunk: bytes) -> list[Row]:
         return [row_of(line) for line in chunk[:-1].split(b"\n")]
     if len(rows) != chunk.count(b"\n"):  # a line of spaces is no line to msgspec
         return [row_of(line) for line in chunk[:-1].split(b"\n")]
-    odd = [at for at, row in enumerate(rows) if _is_odd(row)]
-    if odd:
-        lines = chunk[:-1].split(b"\n")
-        for at in odd:
-            rows[at] = _mended(rows[at], lines[at])
-    return rows
+    lines: list[bytes] = []
+    for at in _odd(rows):
+        if not _mend(rows[at]):
+            lines = lines or chunk[:-1].split(b"\n")
+            rows[at] = _slow(lines[at])
+    return _without_bodies(rows)
 
 
 def row_of(line: bytes) -> Row:
@@ -233,31 +237,49 @@ def row_of(line: bytes) -> Row:
         row = _decode(line)
     except _REFUSED:
         return _slow(line)
-    return _mended(row, line) if _is_odd(row) else row
+    if _odd([row]) and not _mend(row):
+        return _slow(line)
+    return _without_bodies([row])[0]
 
 
-def _is_odd(row: Row) -> bool:
-    """Tell whether a row needs another look: times with an offset, names that only the answer has."""
-    received, staged, ref = row.received, row.staged, row.object_ref
-    return (
-        received is None
-        or staged is None
+def _odd(rows: Sequence[Row]) -> list[int]:
+    """Tell which rows need another look: times with an offset, names that only the answer has."""
+    return [
+        at
+        for at, row in enumerate(rows)
+        if (received := row.received) is None
+        or (staged := row.staged) is None
         or received.tzinfo is not UTC
         or staged.tzinfo is not UTC
-        or (row.verb == "create" and ref is not None and not ref.name and row.stage == Stage.RESPONSE_COMPLETE)
-    )
+        or (
+            row.verb == "create"
+            and (ref := row.object_ref) is not None
+            and not ref.name
+            and row.stage == Stage.RESPONSE_COMPLETE
+        )
+    ]
 
 
-def _mended(row: Row, line: bytes) -> Row:
+def _mend(row: Row) -> bool:
+    """Give an odd row the name that only the answer has; False: it must be read the slow way."""
     if row.received is None or row.staged is None or row.received.tzinfo is not UTC or row.staged.tzinfo is not UTC:
-        return _slow(line)
+        return False
+    if row.response_object is NO_OBJECT:
+        return True
     try:
-        name = _decode_answer(line).response_object.metadata.name
+        name = _decode_made(row.response_object).metadata.name
     except _REFUSED:
-        return _slow(line)
+        return False
     if name and row.object_ref is not None:
         row.object_ref.name = name
-    return row
+    return True
+
+
+def _without_bodies(rows: list[Row]) -> list[Row]:
+    for row in rows:
+        if row.response_object is not NO_OBJECT:
+            row.response_object = NO_OBJECT
+    return rows
 
 
 def _slow(line: bytes) -> Row:
@@ -308,7 +330,7 @@ def encoded(rows: Sequence[Row]) -> bytes:
         data = _encoder.encode_lines(rows)
     except UnicodeEncodeError:
         data = _ESCAPED_NUL
-    if _ESCAPED_NUL not in data:
+    if _find_escaped_nul(data) is None:
         return data
     return b"".join([_encoded_soundly(_plain(row)) + b"\n" for row in rows])
 
