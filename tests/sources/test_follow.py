@@ -184,6 +184,30 @@ def test_nothing_is_lost_or_doubled_while_following(story: str, tmp_path: Path) 
     assert follower.coverage.lines == log.written
 
 
+@pytest.mark.parametrize("lines", [0, 3])
+def test_what_is_written_while_a_rotation_is_looked_for_is_not_lost(lines: int, tmp_path: Path) -> None:
+    """The log, empty or not, grows and is rotated more than once between a reading of it and the look at its name."""
+    log = Log(tmp_path / "audit.log")
+    looks = 0
+
+    class Watched(type(tmp_path)):  # type: ignore[misc]  # because: the class of paths depends on the platform
+        """A path; whoever looks at it the tenth time comes too late."""
+
+        def stat(self, **options: bool) -> Any:
+            nonlocal looks
+            looks += 1
+            if looks == 10:
+                at_once(*[log.write, log.rotate] * 4, log.write)()
+            return super().stat(**options)
+
+    log.create()
+    log.write(lines)
+    script = Script(iter([log.write, log.write]))
+    script.run(Watched(log.path))
+    assert looks > 10
+    assert script.ids == list(range(log.written))
+
+
 @pytest.mark.parametrize("story", STORIES)
 def test_nothing_is_lost_or_doubled_over_restarts(story: str, tmp_path: Path) -> None:
     """Whatever happens to the log while nobody follows: the next one goes on where the last one stopped."""

@@ -161,7 +161,7 @@ class Follower:
         """Go on behind `position`, in whatever file holds it now; without one, in the first that is not done."""
         if not parts:
             return
-        same = [part for part in parts if position.head.size and part.begins_as(position.head)]
+        same = [part for part in parts if part.begins_as(position.head)]
         exact = [part for part in same if part.inode == (position.device, position.inode)]
         if same:
             self._open(parts, (exact or same)[-1], position)
@@ -178,7 +178,7 @@ class Follower:
 
     def _known_until(self, parts: list[_Part], *more: Print) -> int:
         """Give the place behind the last of `parts` that is done."""
-        known = [mark for mark in (*self._done, *more) if mark.size]
+        known = (*self._done, *more)
         places = [place for place, part in enumerate(parts, 1) if any(map(part.begins_as, known))]
         return max(places, default=0)
 
@@ -205,6 +205,8 @@ class Follower:
         reading = self._reading
         if reading is None:
             return None
+        # Asked before reading: what is not written any more by then is read to its very end.
+        ended = reading.part.packed or not self._is_written(reading.part)
         try:
             data = reading.read()
         except _TruncatedError:
@@ -219,7 +221,7 @@ class Follower:
             self.coverage.size_bytes += len(data)
             self._quiet_since = None
             return self._batch(reading, reading.lines(data))
-        return self._at_end(reading)
+        return self._at_end(reading) if ended else None
 
     def _batch(self, reading: _Reading, lines: list[tuple[int, bytes | None]]) -> Batch:
         records: list[Record] = []
@@ -234,9 +236,7 @@ class Follower:
         return Batch(tuple(records), reading.position)
 
     def _at_end(self, reading: _Reading) -> Batch | None:
-        """Stay, or go to the next file if this one is not written any more."""
-        if not reading.part.packed and self._is_written(reading.part):
-            return None
+        """Go to the next file, or stay if there is none yet."""
         parts = self._parts()
         own = [place for place, part in enumerate(parts, 1) if part.inode == reading.part.inode]
         rest = parts[max(self._known_until(parts, reading.position.head), *own, 0) :]
@@ -312,7 +312,8 @@ class _Part:
         return print_of(self.head(HEAD_BYTES))
 
     def begins_as(self, mark: Print) -> bool:
-        return print_of(self.head(mark.size)) == mark
+        """Tell whether this is the file of a fingerprint; of one of no bytes, none is."""
+        return mark.size > 0 and print_of(self.head(mark.size)) == mark
 
     def pieces(self) -> Iterator[bytes]:
         return chunks(_FromStart(self._fd))
