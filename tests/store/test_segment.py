@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections import Counter
@@ -11,11 +12,14 @@ from backends.faulty_disk import FaultyDisk
 from decklog.disk import Disk
 from decklog.errors import DecklogError
 from decklog.store.compaction import compact
+from decklog.store.items import Item, identity_of
+from decklog.store.journal import Journal
 from decklog.store.segment import Maintenance, seal
 from decklog.store.view import view
-from store.filled_store import columns_of, fill, line, numbered, stored, working
+from store.filled_store import CLUSTER, columns_of, fill, line, numbered, stored, working
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 HOSTILE = {
@@ -39,6 +43,18 @@ HOSTILE = {
     "SQL": line(15, user="'; DROP TABLE loaded; --"),
     "extra that is no map": line(16).replace(b'"groups"', b'"extra":[1,"\\u0000"],"groups"'),
 }
+
+
+def fill_at_once(store: Path, batches: Sequence[Sequence[bytes]]) -> None:
+    """Store batches in one journal segment, one group each."""
+
+    async def write() -> None:
+        async with Journal(store / "journal" / "one", Disk(), cluster=CLUSTER) as journal:
+            for lines in batches:
+                await journal.append([Item(each, identity_of(CLUSTER, each)) for each in lines])
+            await journal.turn(now=True)
+
+    asyncio.run(write())
 
 
 def seal_all(store: Path, disk: Disk | None = None) -> None:
@@ -209,3 +225,28 @@ def assert_nothing_is_left(store: Path) -> None:
     files = {str(path.relative_to(store)) for path in store.rglob("*.parquet")}
     assert files == {segment.path for segment in view(store, Disk()).segments}
     assert not list((store / "aside").iterdir())
+
+
+@pytest.mark.parametrize("odd", [HOSTILE["bytes that are no UTF-8"], HOSTILE["a carriage return as white space"]])
+def test_a_journal_of_several_pieces_is_sealed_whole(odd: bytes, tmp_path: Path) -> None:
+    """Batches that are read one after another all count, whichever of them holds what DuckDB takes for no text."""
+    long = [line(number, user="x" * 500_000) for number in range(6)]
+    for name, lines in (("first", [odd, *long]), ("last", [*long, odd])):
+        fill_at_once(tmp_path / name, [[each] for each in lines])
+        seal_all(tmp_path / name)
+        assert stored(tmp_path / name, tmp_path) == Counter(lines)
+
+
+def test_damage_far_inside_a_journal_is_named_and_nothing_is_sealed(tmp_path: Path) -> None:
+    """Where the fault stands behind what was read already, the journal stays, and nothing of it is left."""
+    batches = [[line(number, user="x" * 500_000)] for number in range(6)]
+    fill_at_once(tmp_path / "store", batches)
+    path = tmp_path / "store" / "journal" / "one" / "0000000001.ndjson"
+    path.write_bytes(path.read_bytes().replace(b"id-4", b"id-9", 1))
+    with working(tmp_path / "store") as (work, engine):
+        sealed = seal(work, engine)
+        assert list(engine.folder.iterdir()) == []
+    at = sum(len(lines[0]) + 1 for lines in batches[:4])
+    assert (sealed.journals, sealed.events) == (0, 0)
+    assert f"damaged at byte {at}:" in sealed.left[0]
+    assert path.exists()

@@ -196,22 +196,63 @@ def check(disk: Disk, segment: Path) -> tuple[int, Sequence[Damage]]:
         disk.close(fd)
 
 
+def pieces(
+    disk: Disk, segment: Path, groups: Sequence[Group], end: End | None
+) -> Iterator[tuple[bytes, Sequence[Damage]]]:
+    """Give a segment's lines, about a megabyte of whole groups at a time, with what is damaged of them.
+
+    The last piece is empty, and has what is damaged of the end. Raises OSError.
+    """
+    fd = disk.open(segment, os.O_RDONLY)
+    try:
+        for some in _portions(groups):
+            start = some[0].offset
+            data = disk.read_at(fd, some[-1].end - start, start)
+            with memoryview(data) as seen:
+                found = [_compared(group, seen[group.offset - start : group.end - start]) for group in some]
+            yield data, [damage for damage in found if damage]
+        yield b"", _compared_end(groups, end, disk.fstat(fd).st_size)
+    finally:
+        disk.close(fd)
+
+
+def _portions(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    some: list[Group] = []
+    for group in groups:
+        if some and group.end - some[0].offset > _READ_BYTES:
+            yield some
+            some = []
+        some.append(group)
+    if some:
+        yield some
+
+
 def compare(
     groups: Sequence[Group], end: End | None, size: int, read: Callable[[Group], bytes | memoryview]
 ) -> tuple[int, Sequence[Damage]]:
-    """Do what `check` does with what was read, or is given by `read`: the bytes that stand where a group was."""
+    """Do what `check` does with what is given by `read`: the bytes that stand where a group was."""
     damages: list[Damage] = []
     intact = 0
     for group in groups:
-        data = read(group)
-        if crc32(data) == group.crc:
+        damage = _compared(group, read(group))
+        if damage is None:
             intact += group.count
         else:
-            why = "shorter than it was" if len(data) < group.length else "not the bytes that were stored"
-            damages.append(Damage(group.offset, group.length, why))
+            damages.append(damage)
+    return intact, [*damages, *_compared_end(groups, end, size)]
+
+
+def _compared(group: Group, data: bytes | memoryview) -> Damage | None:
+    if crc32(data) == group.crc:
+        return None
+    why = "shorter than it was" if len(data) < group.length else "not the bytes that were stored"
+    return Damage(group.offset, group.length, why)
+
+
+def _compared_end(groups: Sequence[Group], end: End | None, size: int) -> Sequence[Damage]:
     covered = groups[-1].end if groups else 0
     if end is not None and end.size != covered:
-        damages.append(Damage(covered, max(0, end.size - covered), "its checksums are damaged"))
-    elif end is not None and size > end.size:
-        damages.append(Damage(end.size, size - end.size, "bytes that the journal did not write"))
-    return intact, damages
+        return [Damage(covered, max(0, end.size - covered), "its checksums are damaged")]
+    if end is not None and size > end.size:
+        return [Damage(end.size, size - end.size, "bytes that the journal did not write")]
+    return []

@@ -22,7 +22,7 @@ from decklog.store.columns import COLUMNS, READ
 from decklog.store.recent import KEY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import date
 
 MEMORY_MB: Final = 700
@@ -79,7 +79,7 @@ class Prepared:
     sources: list[Path]
     """Columns, identities, events."""
     files: list[Path]
-    """Of these, what was written for the occasion."""
+    """What was written for the occasion."""
 
 
 class Engine:
@@ -111,24 +111,30 @@ class Engine:
         """Name a file in the directory."""
         return self.folder / f"{next(self._numbers)}{suffix}"
 
-    def prepare(self, journal: Path, data: bytes, keys: bytes, cluster: str) -> Prepared:
-        """Read events into columns, in files for DuckDB: a journal, its lines, and their identities.
+    def prepare(self, journal: Path, read: Callable[[], Iterable[bytes]], keys: bytes, cluster: str) -> Prepared:
+        """Read events into columns, in files for DuckDB: a journal, its lines piece by piece, and their identities.
 
-        Needs no DuckDB, so it may go on while another thread is in `write`. Raises OSError.
+        Needs no DuckDB, so it may go on while another thread is in `write`. Raises OSError, and what `read` raises.
         """
-        rows, days, longest = self._write_rows(data)
-        files = [rows, self._write_keys(keys)]
-        # What DuckDB reads as it is needs no copy.
-        text, decoded = (journal, "encode(e)") if _is_text(data) else (self._write_digits(data), "unhex(e)")
+        made = [self.fresh(suffix) for suffix in (".json", ".keys", ".lines")]
+        rows, listed, digits = made
+        try:
+            found = _write_rows(rows, read())
+            listed.write_bytes(keys.hex("\n", KEY_BYTES).encode() + b"\n")
+            if not found.is_text:  # what DuckDB reads as it is needs no copy
+                _write_digits(digits, read())
+        except BaseException:
+            _remove(made)
+            raise
         return Prepared(
             cluster=cluster,
-            days=days,
+            days=found.days,
             rows=len(keys) // KEY_BYTES,
-            raw_bytes=len(data),
-            longest=2 * longest + _LINE_BYTES,
-            decoded=decoded,
-            sources=[*files, text],
-            files=files if text == journal else [*files, text],
+            raw_bytes=found.size,
+            longest=2 * found.longest + _LINE_BYTES,
+            decoded="encode(e)" if found.is_text else "unhex(e)",
+            sources=[rows, listed, journal if found.is_text else digits],
+            files=made,
         )
 
     def write(self, prepared: Prepared) -> list[Made]:
@@ -144,8 +150,7 @@ class Engine:
             else:
                 made = self._split(source, values, prepared.cluster)
         finally:
-            for file in prepared.files:
-                file.unlink()
+            _remove(prepared.files)
         written = sum(one.rows for one in made), sum(one.raw_bytes for one in made)
         if written != (prepared.rows, prepared.raw_bytes):
             raise DecklogError(f"DuckDB took other events than the {prepared.rows:,} given: nothing was sealed")
@@ -158,31 +163,6 @@ class Engine:
             return [self.copy(select, [day], day, cluster, PASSING) for day in self._days()]
         finally:
             self.all("DROP TABLE loaded")
-
-    def _write_rows(self, data: bytes) -> tuple[Path, set[str], int]:
-        """Write what the columns are made of; gives the file, the days, and how long a line may be."""
-        file = self.fresh(".json")
-        days: set[date | None] = set()
-        longest = 0
-        with file.open("wb") as out:
-            for chunk in columns.chunks(data):
-                rows = columns.rows_of(chunk)
-                days.update([row.received.date() if row.received else None for row in rows])
-                out.write(columns.encoded(rows))
-                longest = max(longest, len(chunk))
-        return file, {day.isoformat() if day and day.year > 1 else UNKNOWN_DAY for day in days}, longest
-
-    def _write_keys(self, keys: bytes) -> Path:
-        file = self.fresh(".keys")
-        file.write_bytes(keys.hex("\n", KEY_BYTES).encode() + b"\n")
-        return file
-
-    def _write_digits(self, data: bytes) -> Path:
-        """Write the events as hexadecimal digits, where DuckDB would not take them as they are."""
-        file = self.fresh(".lines")
-        with file.open("wb") as out:
-            out.writelines(line.hex().encode() + b"\n" for line in data[:-1].split(b"\n"))
-        return file
 
     def _days(self) -> list[str]:
         """List the days of ``loaded``, those with most events first; what is beyond MOST_DAYS has no day."""
@@ -301,6 +281,47 @@ def _csv(name: str, longest: int) -> str:
         f" compression = 'none', max_line_size = {longest}, buffer_size = {2 * longest}, null_padding = false,"
         f" columns = {{'{name}': 'VARCHAR'}})"
     )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was read of a journal."""
+
+    days: set[str]
+    size: int = 0
+    longest: int = 0
+    """No line is longer."""
+    is_text: bool = True
+    """DuckDB reads the lines as they are."""
+
+
+def _write_rows(file: Path, pieces: Iterable[bytes]) -> _Found:
+    """Write what the columns are made of."""
+    found = _Found(set())
+    days: set[date | None] = set()
+    with file.open("wb") as out:
+        for piece in pieces:
+            found.size += len(piece)
+            found.is_text = found.is_text and _is_text(piece)
+            for chunk in columns.chunks(piece):
+                rows = columns.rows_of(chunk)
+                days.update([row.received.date() if row.received else None for row in rows])
+                out.write(columns.encoded(rows))
+                found.longest = max(found.longest, len(chunk))
+    found.days = {day.isoformat() if day and day.year > 1 else UNKNOWN_DAY for day in days}
+    return found
+
+
+def _write_digits(file: Path, pieces: Iterable[bytes]) -> None:
+    """Write the events as hexadecimal digits, where DuckDB would not take them as they are."""
+    with file.open("wb") as out:
+        for piece in filter(None, pieces):
+            out.writelines(line.hex().encode() + b"\n" for line in piece[:-1].split(b"\n"))
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _is_text(data: bytes) -> bool:

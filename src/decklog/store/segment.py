@@ -270,20 +270,21 @@ def waiting(work: Maintenance) -> Iterator[JournalSegment]:
 
 
 def _prepare(work: Maintenance, engine: Engine, journal: JournalSegment) -> Prepared | None:
-    """Read a journal, and hold what was read against its checksums. Raises DecklogError, OSError."""
+    """Read a journal, and hold what is read against its checksums. Raises DecklogError, OSError."""
     groups, end = checksums.groups_of(work.disk, journal.path), checksums.end_of(work.disk, journal.path)
-    data = whole(work.disk, journal.path)
-    with memoryview(data) as seen:
-        _, damages = checksums.compare(groups, end, len(data), lambda group: seen[group.offset : group.end])
-    if damages:
-        raise DecklogError(f"damaged at byte {damages[0].offset}: decklog store check tells more")
     keys = b"".join(group.keys for group in groups)
-    return engine.prepare(journal.path, data, keys, journal.cluster) if data else None
+
+    def read() -> Iterator[bytes]:
+        return _sound(work.disk, journal.path, groups, end)
+
+    return engine.prepare(journal.path, read, keys, journal.cluster) if groups or any(read()) else None
 
 
-def whole(disk: Disk, path: Path) -> bytes:
-    """Read a file; in one piece, if nothing comes to it meanwhile. Raises OSError."""
-    return b"".join(_blocks(disk, path, disk.stat(path).st_size + 1))
+def _sound(disk: Disk, path: Path, groups: Sequence[checksums.Group], end: checksums.End | None) -> Iterator[bytes]:
+    for piece, damages in checksums.pieces(disk, path, groups, end):
+        if damages:
+            raise DecklogError(f"damaged at byte {damages[0].offset}: decklog store check tells more")
+        yield piece
 
 
 def digest(disk: Disk, path: Path, *, sync: bool = False) -> tuple[str, bytes, int]:
