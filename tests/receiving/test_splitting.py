@@ -65,6 +65,11 @@ UNSPLIT: list[tuple[str, bytes]] = [
     ("an item that is no object", event_list([*EVENTS, b"1"])),
     ("an item that is no event", event_list([*EVENTS, b'{"a":1}'])),
     ("a comma too many", event_list([*EVENTS, b""])),
+    ("items in capitals", event_list(EVENTS).replace(b'"items"', b'"Items"')),
+    ("items under an escaped key", event_list(EVENTS).replace(b'"items"', b'"\\u0069tems"')),
+    ("items under an escaped key, then none", b'{"kind":"EventList","\\u0069tems":[' + SHORT + b'],"items":null}'),
+    ("items that are an object, then none", b'{"kind":"EventList","items":{"a":' + SHORT + b'},"items":null}'),
+    ("items under another name", b'{"kind":"EventList","apiVersion":"audit.k8s.io/v1","events":[' + SHORT + b"]}"),
     ("an item too large", event_list([event(1, requestObject="x" * 5000)])),
     *((name, event_list([*EVENTS[:3], bad, *EVENTS[3:]])) for name, bad in POISON),
 ]

@@ -12,6 +12,7 @@ Bodies are an EventList (or a List), a JSON array of events, or one event.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -25,6 +26,9 @@ ITEM_LIMIT: Final = 16 << 20
 """Bytes of one item at most; a larger one is kept in quarantine."""
 _HEAD_LIMIT: Final = 64 * 1024
 """Bytes before the first item, and behind the last one, at most."""
+_EMPTY_LIMIT: Final = 4096
+"""Bytes of a list of none at most."""
+_LIST_KEYS: Final = frozenset({"kind", "apiVersion", "metadata", "items"})
 _TOKEN_LIMIT: Final = 2_000_000
 """Brackets that are looked at one by one in a body, at most."""
 _ITEMS: Final = re.compile(rb'"items"\s*:\s*\[')
@@ -308,11 +312,16 @@ def _opens_items(head: bytes) -> bool:
 
 
 def _is_empty_list(body: bytes) -> bool:
-    try:
-        envelope = _envelope(body)
-    except _FAILURES:
+    """Whether `body` is a list of none, and has nothing else that could be meant as its items, such as ``Items``."""
+    if len(body) > _EMPTY_LIMIT:
         return False
-    return envelope.kind.endswith("List") and (envelope.items is UNSET or envelope.items is None)
+    try:
+        _envelope(body)
+        members: list[tuple[str, object]] = json.loads(body, object_pairs_hook=list)
+    except (*_FAILURES, ValueError):
+        return False
+    is_list = any(key == "kind" and isinstance(value, str) and value.endswith("List") for key, value in members)
+    return is_list and all(key in _LIST_KEYS and (key != "items" or value is None) for key, value in members)
 
 
 def _closes(tail: bytes) -> bool:
