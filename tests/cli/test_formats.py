@@ -5,6 +5,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import example, given
@@ -96,13 +97,19 @@ def test_yaml_of_any_value_is_read_back(value: Any) -> None:
 
 
 def test_a_body_too_deep_is_left_out() -> None:
-    """An event whose body cannot be taken apart is still an event."""
+    """An event whose body cannot be taken apart is still an event: how deep Python goes depends on its version."""
+    body = b"[" * 5000 + b"]" * 5000
+    try:
+        msgspec.json.decode(body)
+        is_read = True
+    except RecursionError:
+        is_read = False
     found = value_of(
         b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Request","auditID":"x","stage":"Panic",'
-        b'"requestURI":"/","verb":"get","user":{},"requestObject":' + b"[" * 5000 + b"]" * 5000 + b"}"
+        b'"requestURI":"/","verb":"get","user":{},"requestObject":' + body + b"}"
     )
     assert found["auditID"] == "x"
-    assert "requestObject" not in found
+    assert ("requestObject" in found) is is_read
 
 
 @pytest.mark.parametrize(

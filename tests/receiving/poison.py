@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
 
 def event(number: int, **more: Any) -> bytes:
     """Make an item as a webhook posts it: without kind and apiVersion."""
@@ -43,11 +45,25 @@ def _with(body: bytes) -> bytes:
     return item(666)[:-1] + b',"requestObject":' + body + b"}"
 
 
+def _is_read(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except RecursionError:
+        return False
+    return True
+
+
+_DEEP = [
+    ("nested 1,100 deep", b"[" * 1100 + b"]" * 1100),
+    ("nested 9,900 deep", b'{"a":' * 9900 + b"1" + b"}" * 9900),
+    ("nested 100,000 deep", b"[" * 100_000 + b"]" * 100_000),
+]
+"""How deep a reader goes is Python's matter: 3.13 ten times as deep as 3.11."""
+
 POISON: list[tuple[str, bytes]] = [
     ("a lone surrogate", _with(b'{"a":"\\ud800"}')),
     ("a lone surrogate before text", _with(b'{"a":"\\udc00x"}')),
-    ("nested 1,100 deep", _with(b"[" * 1100 + b"]" * 1100)),
-    ("nested 9,900 deep", _with(b'{"a":' * 9900 + b"1" + b"}" * 9900)),
+    *((name, _with(body)) for name, body in _DEEP if not _is_read(body)),
     ("an unknown escape", _with(b'"\\x41"')),
     ("a control character", _with(b'"a\x00b"')),
     ("a line break in a string", _with(b'"a\nb"')),
@@ -59,6 +75,7 @@ POISON: list[tuple[str, bytes]] = [
 """Whose brackets and strings close."""
 
 UNHARMED: list[tuple[str, bytes]] = [
+    *((name, _with(body)) for name, body in _DEEP if _is_read(body)),
     ("1e400", _with(b"1e400")),
     ("5,000 digits", _with(b"9" * 5000)),
     ("the same key twice", _with(b'{"a":1,"a":2}')),
