@@ -148,6 +148,20 @@ def test_a_field_that_cannot_be_read_is_told_beside_it(door: Door) -> None:
     assert door.look("/log.json?code=9000").json["problems"]["code"].startswith("'9000' is not an HTTP code")
 
 
+@pytest.mark.parametrize("target", ["/log.csv?since=soon", "/log/live?since=soon", "/who?user=alice&since=soon"])
+def test_a_field_that_cannot_be_read_is_named_where_there_is_no_form(door: Door, target: str) -> None:
+    """The sheet, the live tail and other pages say which field it is, too."""
+    answer = door.look(target)
+    assert answer.status == 400
+    assert "since: " in answer.text
+
+
+def test_a_place_that_is_none_is_not_taken_for_the_first_page(door: Door) -> None:
+    """An address that was cut short says so, and shows no other page."""
+    answer = door.look("/log.json?before=2026")
+    assert (answer.status, "no place between two pages" in answer.json["error"]) == (400, True)
+
+
 def test_pages_of_the_log_follow_one_another(tmp_path: Path) -> None:
     """Older pages go on where the last one ended; each request is on one page."""
     events = [event(audit_id=f"id-{number:03}", **at(number // 4)) for number in range(120)]

@@ -133,8 +133,8 @@ class Pages:
         try:
             asked = await self._asked(request, ())
             wanted = search.wanted(asked.fields.without("until"), asked.now)
-        except (DecklogError, RefusedError) as error:
-            return self._refused(request, RefusedError(400, str(error)), is_twin=True)
+        except DecklogError as error:
+            return self._refused(request, _refusal(error), is_twin=True)
         if request.method == "HEAD":  # there is no end to wait for
             return Response(media_type=STREAM)
         self._note(request, 200, "live")
@@ -145,8 +145,7 @@ class Pages:
             asked = await self._asked(request, ())
             name, pieces = await self._in_turn(request, sheet, asked)
         except DecklogError as error:
-            refused = error if isinstance(error, RefusedError) else RefusedError(400, str(error))
-            return self._refused(request, refused, is_twin=False)
+            return self._refused(request, _refusal(error), is_twin=False)
         self._note(request, 200, "csv")
         headers = {"content-disposition": f'attachment; filename="{name}"'}
         return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=headers)
@@ -164,12 +163,8 @@ class Pages:
         try:
             asked = await self._asked(request, segments)
             value = await self._in_turn(request, page.make, asked)
-        except RefusedError as error:
-            answer = self._refused(request, error, is_twin=is_twin)
-        except FieldError as error:
-            answer = self._refused(request, RefusedError(400, f"{error.name}: {error}"), is_twin=is_twin)
         except DecklogError as error:
-            answer = self._refused(request, RefusedError(400, str(error)), is_twin=is_twin)
+            answer = self._refused(request, _refusal(error), is_twin=is_twin)
         except Exception as error:  # noqa: BLE001  # because: one page that is broken must not take its reason to the reader
             answer = await self._broken(request, error)
         else:
@@ -253,6 +248,13 @@ class Pages:
             agent=request.headers.get("user-agent", ""),
             verb="get" if request.method in {"GET", "HEAD"} else "create",
         )
+
+
+def _refusal(error: DecklogError) -> RefusedError:
+    """Give what is said of an error: of a field with its name."""
+    if isinstance(error, RefusedError):
+        return error
+    return RefusedError(400, error.named if isinstance(error, FieldError) else str(error))
 
 
 def _segments(page: Page, request: Request) -> tuple[tuple[str, ...], bool]:

@@ -38,6 +38,11 @@ class FieldError(DecklogError):
         super().__init__(problem)
         self.name = name
 
+    @property
+    def named(self) -> str:
+        """The problem with its field, for where there is no form to say it beside."""
+        return f"{self.name}: {self}"
+
 
 class Fields:
     """The fields of a query string or a form, in their order; a field may be there several times."""

@@ -33,21 +33,24 @@ class Body(Struct, frozen=True, rename="camel"):
     note: str = ""
 
 
-def body(title: str, raw: Raw, *, secret: bool) -> Body | None:
-    """Write a body out; None if none was recorded. `secret`: it is of a Secret, or a patch of one."""
+def body(title: str, raw: Raw, *, secret: bool, room: int = SHOWN_MARKUP) -> Body | None:
+    """Write a body out; None if none was recorded. `secret`: it is of a Secret, or a patch of one.
+
+    `room`: the bytes that it may take in a page.
+    """
     data = bytes(raw)
     if not data:
         return None
     if len(data) > SHOWN_BYTES:
         if secret:
             return Body(title, len(data), (), "It is of a Secret, and too large to leave its values out.")
-        text = data[:4096].decode("utf-8", "replace")
+        text = data[: min(4096, room)].decode("utf-8", "replace")
         return Body(title, len(data), (text,), "It is too large to be shown; this is how it begins.")
     document = parsed(raw)
     if document is None:
         return Body(title, len(data), (), "It is no JSON that can be shown.")
     text = json.dumps(without_secrets(document, secret=secret), ensure_ascii=False, indent=2)
-    return Body(title, len(data), *_cut(text.splitlines()))
+    return Body(title, len(data), *_cut(text.splitlines(), room))
 
 
 def manifest_lines(document: dict[str, Any], *, secret: bool) -> tuple[str, ...]:
@@ -63,10 +66,9 @@ def manifest_lines(document: dict[str, Any], *, secret: bool) -> tuple[str, ...]
     return (*lines, f"# {note}") if note else lines
 
 
-def _cut(lines: list[str]) -> tuple[tuple[str, ...], str]:
+def _cut(lines: list[str], room: int = SHOWN_MARKUP) -> tuple[tuple[str, ...], str]:
     """Keep the beginning of a document; say what is left out."""
     shown: list[str] = []
-    room = SHOWN_MARKUP
     for line in lines[:SHOWN_LINES]:
         weight = len(escape(line).encode("utf-8", "replace")) + 1
         if weight > room:

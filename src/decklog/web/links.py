@@ -19,6 +19,10 @@ CORE: Final = "core"
 """Stands for the core API group in addresses; no group is called so."""
 NOWHERE: Final = "-"
 """Stands for "no namespace" in addresses; no namespace is called so."""
+LONGEST: Final = 2_000
+"""Characters of an address that leads to one thing. A request's line may hold a megabyte, and a page fifty of them."""
+LONGEST_TERM: Final = 1_100
+"""Characters of a value that can be asked for by a link; user agents of kube-apiserver have 1,040 at most."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]*")
 _SHELL_SAFE: Final = re.compile(r"[\x20-\x7e]*")
 _CODE: Final = re.compile(r"[1-9][0-9]{2}")
@@ -46,19 +50,25 @@ def to(path: str, pairs: Iterable[tuple[str, str]] = (), fragment: str = "") -> 
     return f"{path}{'?' + text if text else ''}{'#' + fragment if fragment else ''}"
 
 
+def fitting(address: str) -> str:
+    """Give an address, unless it is too long to stand on a page; then there is none."""
+    return address if len(address) <= LONGEST else ""
+
+
 def to_request(audit_id: str, received: str | None = None, cluster: str = "") -> str:
-    """Give the address of one request; the time makes finding it quick."""
-    return to("/request", (("uid", audit_id), ("at", received or ""), ("cluster", cluster)))
+    """Give the address of one request; the time makes finding it quick. Empty where it would be too long."""
+    return fitting(to("/request", (("uid", audit_id), ("at", received or ""), ("cluster", cluster))))
 
 
 def to_object(group: str, resource: str, namespace: str, name: str) -> str:
-    """Give the address of an object; empty where there is none."""
+    """Give the address of an object; empty where there is none, or it would be too long."""
     if not resource or not name:
         return ""
     parts = (group or CORE, resource, namespace or NOWHERE, name)
     if all(map(_PLAIN.fullmatch, parts)) and not name.endswith(".json"):
-        return "/objects/" + "/".join(map(quoted, parts))
-    return to("/objects", (("group", group), ("resource", resource), ("namespace", namespace), ("name", name)))
+        return fitting("/objects/" + "/".join(map(quoted, parts)))
+    fields = (("group", group), ("resource", resource), ("namespace", namespace), ("name", name))
+    return fitting(to("/objects", fields))
 
 
 def to_row_object(row: Row) -> str:
@@ -67,12 +77,12 @@ def to_row_object(row: Row) -> str:
 
 
 def to_user(name: str) -> str:
-    """Give the address of a user's page; empty for nobody."""
-    return to("/who", (("user", name),)) if name else ""
+    """Give the address of a user's page; empty for nobody, and where it would be too long."""
+    return fitting(to("/who", (("user", name),))) if name else ""
 
 
 def as_term(name: str, value: str) -> str:
-    """Write a value as the pattern that means it alone; empty where patterns cannot say it.
+    """Write a value as the pattern that means it alone; empty where patterns cannot say it, or not in a link's room.
 
     Patterns read a leading ``-`` as "not", a trailing ``*`` as "any rest", and in most fields a comma as "or". A
     resource is written with its group and subresource, or the lack of them: ``pods./-*``.
@@ -84,7 +94,12 @@ def as_term(name: str, value: str) -> str:
     if not value:
         return "" if name == "cluster" else "-*"
     is_list = name in {"verb", "resource", "subresource", "namespace", "decision", "stage", "level"}
-    if value.startswith("-") or value.endswith("*") or (is_list and ("," in value or value != value.strip())):
+    if (
+        len(value) > LONGEST_TERM
+        or value.startswith("-")
+        or value.endswith("*")
+        or (is_list and ("," in value or value != value.strip()))
+    ):
         return ""
     return _resource_term(value) if name == "resource" else value
 

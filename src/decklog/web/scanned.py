@@ -225,8 +225,10 @@ def cursor_of(one: Row) -> str:
 
 
 def read_cursor(text: str) -> tuple[str, str] | None:
-    """Read it again; None: the newest page."""
+    """Read it again; None: the newest page. Raises DecklogError for what is none."""
     time, found, audit_id = text.partition("~")
+    if text and not found:
+        raise DecklogError(f"{text[:80]!r} is no place between two pages: begin with the first page")
     return (time, audit_id) if found else None
 
 

@@ -15,7 +15,7 @@ from decklog.audit.query import Pattern, Query, is_machine
 from decklog.web import links
 from decklog.web.asking import Asked, Page, RefusedError
 from decklog.web.cells import outcome, short
-from decklog.web.documents import Body, body
+from decklog.web.documents import SHOWN_MARKUP, Body, body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ SHORTEST_BEGINNING: Final = 4
 SHOWN: Final = 10
 AROUND: Final = timedelta(minutes=5)
 _SENTENCE: Final = 4000
+"""Characters of an answer, of one request."""
 _NOTHING: Final = ObjectReference()
 
 
@@ -99,7 +100,8 @@ def make(asked: Asked) -> RequestPage:
     if not found:
         raise RefusedError(404, f"No request has the audit ID {uid[:100]}.", "It may be in another log or store.")
     command = links.command(("decklog", "show", uid, *asked.data.arguments))
-    return RequestPage(uid, tuple(map(_shown, found[:SHOWN])), len(found), command)
+    shown = found[:SHOWN]
+    return RequestPage(uid, tuple(_shown(one, 1 / len(shown)) for one in shown), len(found), command)
 
 
 def _found(asked: Asked, uid: str) -> list[Request]:
@@ -123,24 +125,25 @@ def _just_after(received: str) -> str:
         return received
 
 
-def _shown(request: Request) -> Shown:
+def _shown(request: Request, share: float) -> Shown:
+    """Show one request; `share`: what it may take of the page's room."""
     event = request.latest.event
     found = row(request)
     return Shown(
         request=found,
         outcome=outcome(found),
-        answers=tuple(Sentence(one.question, _cut(one.text)) for one in six_answers(request)),
+        answers=tuple(Sentence(one.question, _cut(one.text, int(_SENTENCE * share))) for one in six_answers(request)),
         stages=tuple(_stages(request)),
         people=tuple(_people(event)),
-        bodies=tuple(_bodies(request)),
+        bodies=tuple(_bodies(request, int(SHOWN_MARKUP * share))),
         annotations=dict(event.annotations),
         holds=tuple(_holds(request)),
         near=tuple(_near(found)),
     )
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SENTENCE else f"{text[:_SENTENCE]} … ({len(text) - _SENTENCE:,} characters more)"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text) - longest:,} characters more)"
 
 
 def _stages(request: Request) -> Iterator[StageSeen]:
@@ -171,11 +174,11 @@ def _person(title: str, user: User) -> Person:
     return Person(title, user.username, user.uid, user.groups, extra, is_machine(user), href)
 
 
-def _bodies(request: Request) -> Iterator[Body]:
+def _bodies(request: Request, room: int) -> Iterator[Body]:
     for attribute, title in (("request_object", "What was sent"), ("response_object", "What was answered")):
         for seen in reversed(request.stages):
             secret = (seen.event.object_ref or _NOTHING).resource == "secrets"
-            if (found := body(title, getattr(seen.event, attribute), secret=secret)) is not None:
+            if (found := body(title, getattr(seen.event, attribute), secret=secret, room=room)) is not None:
                 yield found
                 break
 
@@ -198,16 +201,14 @@ def _holds(request: Request) -> Iterator[str]:
 
 def _near(found: Row) -> Iterator[tuple[str, str]]:
     window = _around(found.time)
-    if found.user:
-        yield "Everything this user did around then", links.to("/log", [("user", found.user), *window])
-        yield "All of this user", links.to_user(found.user)
+    if term := links.as_term("user", found.user) if found.user else "":
+        yield "Everything this user did around then", links.to("/log", [("user", term), *window])
+    if href := links.to_user(found.user):
+        yield "All of this user", href
     if href := links.to_row_object(found):
         yield f"The life of {short(found.what, 80)}", href
-    if found.namespace:
-        yield (
-            f"All around then in {short(found.namespace, 80)}",
-            links.to("/log", [("namespace", found.namespace), *window]),
-        )
+    if term := links.as_term("namespace", found.namespace) if found.namespace else "":
+        yield f"All around then in {short(found.namespace, 80)}", links.to("/log", [("namespace", term), *window])
     if found.source_ip and links.as_term("source-ip", found.source_ip):
         yield (
             f"All around then from {short(found.source_ip, 80)}",

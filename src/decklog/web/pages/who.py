@@ -143,7 +143,9 @@ def _somebodies(look: Look, name: str, fields: Fields) -> tuple[Somebody, ...]:
     most = max((count for _, count in values), default=1)
     kept = fields.only(TIMES)
     return tuple(
-        Somebody(value, count, max(1, round(100 * count / most)), links.to(PATH, [("user", value), *kept]))
+        Somebody(
+            value, count, max(1, round(100 * count / most)), links.fitting(links.to(PATH, [("user", value), *kept]))
+        )
         for value, count in values
         if value
     )
@@ -154,6 +156,8 @@ def _one(asked: Asked, user: str, window: Wanted) -> WhoPage:
     mine = Wanted(replace(window.query, users=me), window.cluster)
     uses = asked.data.uses(mine, asked.deadline)
     fields = Fields([("user", links.as_term("user", user)), *asked.fields.only(TIMES)])
+    bars = (fields, "/log") if _names(fields) else (Fields([("user", user), *asked.fields.only(TIMES)]), PATH)
+    acting_term = links.as_term("as", user)
     has_failed = any(bad for _, _, _, bad in uses.cells)
     acting = Wanted(replace(window.query, impersonated=me), window.cluster)
     denied, acted = asked.data.together(
@@ -172,23 +176,33 @@ def _one(asked: Asked, user: str, window: Wanted) -> WhoPage:
         verbs=verbs,
         heat=heat[:SHOWN_RESOURCES],
         more_resources=max(0, len(heat) - SHOWN_RESOURCES),
-        histogram=histogram(uses.timeline, fields, "/log") if uses.timeline is not None else None,
+        histogram=histogram(uses.timeline, *bars) if uses.timeline is not None else None,
         places={name: _places(name, facet, fields) for name, facet in uses.facets.items()},
         denials=denied.rows,
         denials_total=denied.total,
-        denials_log=links.to("/log", fields.with_("decision", "forbid")),
+        denials_log=_to_log(fields, ("decision", "forbid")),
         sessions=stays,
         sessions_log=sessions_log,
         acted_as=acted.total,
-        acted_as_log=links.to("/log", [("as", links.as_term("as", user)), *asked.fields.only(TIMES)]),
+        acted_as_log=links.to("/log", [("as", acting_term), *asked.fields.only(TIMES)]) if acting_term else "",
         role=role,
         role_note=note,
         write_role=""
         if role or note
         else links.to(PATH, [("user", user), *asked.fields.only(TIMES), ("role", "1")], "role"),
         commands=_commands(asked, user),
-        log=links.to("/log", fields),
+        log=_to_log(fields),
     )
+
+
+def _names(fields: Fields) -> bool:
+    """Tell whether the log can be asked for this user alone: ``alice*`` would ask for others, too."""
+    return "user" in fields
+
+
+def _to_log(fields: Fields, *more: tuple[str, str]) -> str:
+    """Give the address of the log of this user; empty where no filter names them."""
+    return links.to("/log", [*fields, *more]) if _names(fields) else ""
 
 
 def _few(asked: Asked, wanted: Wanted, limit: int, **changes: tuple[Pattern, ...]) -> Look:
@@ -219,7 +233,7 @@ def _cell(resource: str, verb: str, counted: tuple[int, int], most: int, fields:
         return Heat(0, 0, 0, "")
     heat = 1 + round((HEATS - 1) * math.log(count) / math.log(most)) if most > 1 else HEATS
     term, said = links.as_term("resource", "" if resource == NONE else resource), links.as_term("verb", verb)
-    href = links.to("/log", [*fields, ("verb", said), ("resource", term)]) if said and term else ""
+    href = _to_log(fields, ("verb", said), ("resource", term)) if said and term else ""
     return Heat(count, bad, heat, href)
 
 
@@ -227,7 +241,7 @@ def _places(name: str, facet: Facet, fields: Fields) -> tuple[Place, ...]:
     found = []
     for value, count in facet.values:
         term = links.as_term(name, value)
-        found.append(Place(value or "none", count, links.to("/log", fields.with_(name, term)) if term else ""))
+        found.append(Place(value or "none", count, _to_log(fields, (name, term)) if term else ""))
     return tuple(found)
 
 
@@ -248,7 +262,7 @@ def _stays(asked: Asked, mine: Wanted, fields: Fields, uses: Uses) -> tuple[tupl
         Stay(one, " ".join(one.command) or " ".join(one.ports), links.to_request(one.row.audit_id, one.row.time))
         for one in stays[:SHOWN_SESSIONS]
     )
-    return shown, links.to("/log", [*fields, ("subresource", "exec,attach,portforward")])
+    return shown, _to_log(fields, ("subresource", "exec,attach,portforward"))
 
 
 def _newest(asked: Asked, wanted: Wanted) -> Callable[[], Look]:
